@@ -1,0 +1,1 @@
+"""matrinox: shape-checked matrix-neuron networks for JAX and Equinox."""

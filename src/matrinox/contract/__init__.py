@@ -1,0 +1,6 @@
+"""The contract: `contract` checks shapes and dtypes at run time, `ContractError` says what broke them, and where."""
+
+from matrinox.contract.axes import AnyArray
+from matrinox.contract.decorator import ContractError, contract
+
+__all__ = ["AnyArray", "ContractError", "contract"]
