@@ -18,7 +18,8 @@ _LETTERS = {0: "", 1: "r, ", 2: "h, w, ", 3: "d, h, w, "}
 class MatrixParams(eqx.Module):
     """Weight and bias of a map between matrix neurons, such as `y_q = Σ_p W_qp @ x_p + B_q`.
 
-    **Arguments:** `W`: `(q, p, *kernel, n, n)`, no kernel axes for a dense layer; `B`: `(q, n, n)`, or `None` for no bias.
+    **Arguments:** `W`: `(q, p, *kernel, n, n)`, with no kernel axes for a dense layer; `B`: `(q, n, n)`, or `None`
+    for no bias.
     **Raises:** `ContractError` if `W` is not square in its last two axes, or if `B` has another `q` or `n`.
     **Source:** MATNETS 1.1.0, `MatrixParams`.
     """
