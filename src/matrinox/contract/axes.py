@@ -13,6 +13,8 @@ import jaxtyping
 import numpy as np
 from jax import Array
 
+from matrinox.contract.sizes import is_array_annotation
+
 AnyArray = Array | np.ndarray
 """What public functions accept: a JAX array or a NumPy array, never a list."""
 
@@ -42,11 +44,7 @@ class Axis:
 def array_annotations(hint: Any) -> tuple[type[jaxtyping.AbstractArray], ...]:
     """The jaxtyping arrays that `hint` offers: the hint itself, or those in its union."""
     options = get_args(hint) or (hint,)
-    return tuple(option for option in options if isinstance(option, type) and _is_array(option))
-
-
-def _is_array(option: type) -> bool:
-    return issubclass(option, jaxtyping.AbstractArray)
+    return tuple(option for option in options if is_array_annotation(option))
 
 
 def read_axes(dim_str: str, arguments: Mapping[str, Any], bindings: Mapping[str, Any]) -> tuple[Axis, ...]:

@@ -1,0 +1,123 @@
+"""A function with its annotations checked around every call, and a violation put in the words of the model."""
+
+import functools
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jaxtyping
+from beartype import beartype
+
+from matrinox.contract.locate import locate
+from matrinox.contract.message import callable_name, describe_argument, describe_return
+from matrinox.contract.sizes import evaluate_size, fill_sizes, named_sizes
+
+
+class ContractError(TypeError, ValueError):
+    """A value that breaks the shape, dtype or type that a signature declares."""
+
+    __module__ = "matrinox.contract"
+
+
+class _Progress(threading.local):
+    """How far each checked call under way in this thread has come: empty, then entered, then what its body returned."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[Any]] = []
+
+
+_progress = _Progress()
+_ENTERED = object()
+
+
+def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., Any]:
+    """`fn` under jaxtyping and beartype, raising `ContractError`.
+
+    **Arguments:** `fn`: any function or method; `names`: what its string annotations may use beside its globals.
+    """
+    signature = _evaluated_signature(fn, names)
+    hints = [*(parameter.annotation for parameter in signature.parameters.values()), signature.return_annotation]
+    tokens = tuple(dict.fromkeys(token for hint in hints for token in named_sizes(hint)))
+    by_sizes: dict[tuple[int, ...], Callable[..., Any]] = {}
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        if jaxtyping.config.jaxtyping_disable:
+            return fn(*args, **kwargs)
+        sizes = _sizes(signature, tokens, args, kwargs)
+        if sizes not in by_sizes:
+            by_sizes[sizes] = _check_with(fn, _filled(signature, dict(zip(tokens, sizes, strict=False))))
+        reached: list[Any] = []
+        _progress.calls.append(reached)
+        try:
+            return by_sizes[sizes](*args, **kwargs)
+        except jaxtyping.TypeCheckError:
+            if reached == [_ENTERED]:
+                # Raised by somebody else's check inside the body.
+                raise
+        finally:
+            _progress.calls.pop()
+        raise _violation(fn, _filled(signature, dict(zip(tokens, sizes, strict=False))), args, kwargs, reached)
+
+    return call
+
+
+def _sizes(signature: inspect.Signature, tokens: tuple[str, ...], args: Any, kwargs: Any) -> tuple[int, ...]:
+    if not tokens:
+        return ()
+    arguments = signature.bind(*args, **kwargs).arguments
+    try:
+        sizes = tuple(evaluate_size(token, arguments) for token in tokens)
+    except Exception:
+        # The argument that should have the sizes is itself at fault: its own annotation says so.
+        return ()
+    return sizes if all(isinstance(size, int) for size in sizes) else ()
+
+
+def _filled(signature: inspect.Signature, sizes: Mapping[str, int]) -> inspect.Signature:
+    parameters = [
+        parameter.replace(annotation=fill_sizes(parameter.annotation, sizes))
+        for parameter in signature.parameters.values()
+    ]
+    return signature.replace(parameters=parameters, return_annotation=fill_sizes(signature.return_annotation, sizes))
+
+
+def _check_with(fn: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def body(*args: Any, **kwargs: Any) -> Any:
+        reached = _progress.calls[-1]
+        reached.append(_ENTERED)
+        value = fn(*args, **kwargs)
+        reached.append(value)
+        return value
+
+    vars(body)["__signature__"] = signature
+    return jaxtyping.jaxtyped(body, typechecker=beartype)
+
+
+def _evaluated_signature(fn: Callable[..., Any], names: Mapping[str, Any]) -> inspect.Signature:
+    # Under `from __future__ import annotations` they are strings, which jaxtyping would otherwise leave unchecked.
+    try:
+        return inspect.signature(fn, eval_str=True, locals=dict(names))
+    except NameError:
+        return inspect.signature(fn)
+
+
+def _violation(
+    fn: Callable[..., Any], signature: inspect.Signature, args: Any, kwargs: Any, reached: list[Any]
+) -> ContractError:
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    owner = bound.arguments.get("self")
+    name = callable_name(fn.__qualname__, owner)
+    hints = {key: parameter.annotation for key, parameter in signature.parameters.items()}
+    if reached:
+        text = describe_return(name, hints, bound.arguments, signature.return_annotation, reached[1])
+    else:
+        text = describe_argument(name, hints, bound.arguments)
+    path = locate(sys._getframe(2), owner if isinstance(owner, eqx.Module) else None)
+    return ContractError(f"{path}: {text}" if path else text)

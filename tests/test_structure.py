@@ -1,0 +1,122 @@
+"""The house as built: which way imports run, how long files are, where tests stand, what a wheel holds."""
+
+import ast
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "matrinox"
+ZOO = ROOT / "zoo"
+ROOMS = ["contract", "paths", "rand", "initializers", "params", "functional", "nn", "transforms", "inspect", "bridge", "io", "data", "train", "zoo", "cli"]
+SOURCES = sorted([*SOURCE.rglob("*.py"), *ZOO.rglob("*.py")])
+
+
+def room_of(file: Path) -> str | None:
+    """The room a file belongs to; `None` for the package root."""
+    if file.is_relative_to(ZOO):
+        return "zoo"
+    first = file.relative_to(SOURCE).parts[0].removesuffix(".py")
+    return None if first == "__init__" else first
+
+
+def imported_modules(file: Path) -> list[str]:
+    modules = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import; write it from `matrinox.` on"
+            if node.module == "matrinox":
+                modules += [f"matrinox.{alias.name}" for alias in node.names]
+            else:
+                modules.append(node.module or "")
+    return [module for module in modules if module.split(".")[0] == "matrinox"]
+
+
+def test_every_source_file_is_in_a_room():
+    assert {room_of(file) for file in SOURCES} - {None} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_run_one_way(file):
+    room = room_of(file)
+    for module in imported_modules(file):
+        parts = module.split(".")
+        if room is not None:
+            assert len(parts) > 1, f"{file} imports the package root: import the room it needs"
+            assert ROOMS.index(parts[1]) <= ROOMS.index(room), f"{file}: {room} may not import {parts[1]}"
+
+
+def test_no_file_is_over_500_lines():
+    long = {file: n for file in ROOT.rglob("*.py") if (n := len(file.read_text().splitlines())) > 500}
+    assert long == {}
+
+
+def test_no_file_has_a_name_that_says_nothing():
+    vague = {"util", "utils", "common", "misc", "helper", "helpers"}
+    assert [file for file in [*SOURCES, *(ROOT / "tests").rglob("*.py")] if file.stem in vague] == []
+
+
+def test_tests_mirror_the_sources():
+    """Every source file of a room has a test file of its name in the folder of the same name."""
+    missing = []
+    for file in SOURCES:
+        if file.name == "__init__.py":
+            continue
+        folder = Path("zoo") if file.is_relative_to(ZOO) else file.relative_to(SOURCE).parent
+        if not list((ROOT / "tests" / folder).glob(f"test_{file.stem}*.py")):
+            missing.append(str(file.relative_to(ROOT)))
+    assert missing == []
+
+
+def test_tests_stand_in_folders_of_the_sources():
+    folders = {f.parent.relative_to(ROOT / "tests").parts[:1] for f in (ROOT / "tests").rglob("test_*.py")}
+    assert folders <= {()} | {(room,) for room in ROOMS}
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory):
+    """A wheel and an sdist, built from a copy of the tree."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--outdir", str(out), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return out
+
+
+def shipped_files() -> set[str]:
+    tree = {f"matrinox/{file.relative_to(SOURCE)}" for file in SOURCE.rglob("*") if file.is_file()}
+    tree |= {f"matrinox/zoo/{file.relative_to(ZOO)}" for file in ZOO.rglob("*") if file.is_file()}
+    return {name for name in tree if "__pycache__" not in name}
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_files_of_the_tree(distributions):
+    (wheel,) = distributions.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == shipped_files()
+
+
+@pytest.mark.slow
+def test_outside_the_checkout_the_zoo_is_matrinox_zoo_and_nothing_else(distributions, tmp_path):
+    (wheel,) = distributions.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    program = (
+        "import sys, importlib.util as u; sys.path.insert(0, 'site');"
+        "import matrinox.zoo; assert 'site' in matrinox.zoo.__file__; assert u.find_spec('zoo') is None"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, timeout=120)
+
+
+def test_the_top_level_holds_nothing_but_what_belongs_there():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("this is not a git checkout")
+    allowed = {"src", "tests", "zoo", "notebooks", "docs", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"}
+    top = {name.split("/")[0] for name in listed.stdout.splitlines()}
+    assert {name for name in top if not name.startswith(".")} <= allowed
