@@ -42,9 +42,7 @@ def contract(target: _Target) -> _Target:
 
 def _contract_class(cls: Any) -> Any:
     if not issubclass(cls, eqx.Module):
-        raise TypeError(
-            f"`contract` got the class `{cls.__name__}`; it takes subclasses of `eqx.Module`: derive from it."
-        )
+        raise TypeError(f"`contract` got the class `{cls.__name__}`; it takes an `eqx.Module`: derive from one.")
     for name, member in list(vars(cls).items()):
         if name.startswith("_") and name not in ("__init__", "__call__"):
             continue

@@ -154,12 +154,12 @@ def _cause(argument: str, axes: tuple[Axis, ...], value: Any, right_kind: bool, 
         if is_integer and first_difference(axes, shape) is None:
             return f" Cast it: {argument}.astype(jnp.float32)."
         return ""
-    causes = [
+    causes = {
         cause
         for cause, mended in (*_swapped(axes, shape, sizes), *_not_square(axes, shape), *_missing(axes, shape))
         if first_difference(axes, mended) is None
-    ]
-    return f" {causes[0]}" if len(causes) == 1 else ""
+    }
+    return f" {causes.pop()}" if len(causes) == 1 else ""
 
 
 _Mended = Iterator[tuple[str, tuple[int, ...]]]
