@@ -101,10 +101,13 @@ def first_difference(axes: tuple[Axis, ...], shape: tuple[int, ...]) -> str | No
         if axis.label.isidentifier() and axis.label != "_":
             bound.setdefault(axis.label, size)
         if expected is not None and size != expected and not (axis.broadcastable and size == 1):
-            if axis.label == str(expected):
-                return f"axis {position} is {size}, not {expected}"
-            return f"axis {position} is {size}, {axis.label} is {expected}"
+            return difference(axis.label, position, size, expected)
     return None
+
+
+def difference(label: str, position: int, size: int, expected: int) -> str:
+    """`"axis -1 is 5, n is 4"`; for an axis that is written as a number, `"axis -1 is 5, not 4"`."""
+    return f"axis {position} is {size}, " + (f"not {expected}" if label.isdigit() else f"{label} is {expected}")
 
 
 def align(axes: tuple[Axis, ...], rank: int) -> Iterator[tuple[Axis, int | slice]]:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import jax
+import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from matrinox.contract import AnyArray, ContractError, contract
-from matrinox.contract.axes import Axis, array_annotations, read_axes
+from matrinox.contract.axes import Axis, array_annotations, difference, read_axes
 from matrinox.contract.message import callable_name
 
 
@@ -75,18 +75,22 @@ class Sequential(eqx.nn.Sequential):
         **Returns:** `len(layers) + 1` shapes.
         **Raises:** what the first layer that refuses raises, with a note of the shapes up to there.
         """
-        x = jax.ShapeDtypeStruct(shape, dtype)
         keys = [None] * len(self.layers) if key is None else list(jax.random.split(key, len(self.layers)))
         shapes = [shape]
-        for index, layer in enumerate(self.layers):
-            stage = Sequential(self.layers[index : index + 1])
-            try:
-                out = eqx.filter_eval_shape(stage, x, state, key=keys[index])
-            except Exception as error:
-                error.add_note(f"At layers[{index}], after the shapes {' -> '.join(map(str, shapes))}.")
-                raise
-            x, state = out if state is not None else (out, None)
-            shapes.append(x.shape)
+
+        def trace(x: Array, state: eqx.nn.State | None) -> None:
+            for layer, layer_key in zip(self.layers, keys, strict=True):
+                if isinstance(layer, eqx.nn.StatefulLayer) and layer.is_stateful():
+                    x, state = layer(x, state=state, key=layer_key)
+                else:
+                    x = layer(x, key=layer_key)
+                shapes.append(x.shape)
+
+        try:
+            eqx.filter_eval_shape(trace, jax.ShapeDtypeStruct(shape, dtype), state)
+        except Exception as error:
+            error.add_note(f"Shapes up to layers[{len(shapes) - 1}]: {' -> '.join(map(str, shapes))}.")
+            raise
         return tuple(shapes)
 
 
@@ -140,8 +144,8 @@ def _first_misfit(given: tuple[Axis, ...], taken: tuple[Axis, ...], bindings: di
         expected = into.size if into.size is not None else bindings.get(into.label)
         if isinstance(out.size, int):
             if expected is not None and out.size != expected:
-                return f"axis -{place} is {out.size}, {into.label} is {expected}"
+                return difference(into.label, -place, out.size, expected)
             bindings.setdefault(into.label, out.size)
-    if len(given) < len(taken) and not taken[0].variadic or len(given) > len(taken):
+    if (len(given) < len(taken) and not taken[0].variadic) or len(given) > len(taken):
         return f"it has {len(given)} axes, {len(taken)} are due"
     return None

@@ -1,0 +1,59 @@
+"""One checked call must not disturb another: threads, recursion, errors, sizes that change."""
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array, Float
+
+from matrinox.contract import AnyArray, ContractError, contract
+from matrinox.contract.checked import _progress
+
+
+@contract
+def first(params: SimpleNamespace, x: Float[AnyArray, "*batch {params.p} n n"]) -> Float[Array, "*batch n n"]:
+    return jnp.asarray(x[..., 0, :, :])
+
+
+def test_sizes_follow_the_argument_from_call_to_call():
+    for p in (2, 3, 2):
+        assert first(SimpleNamespace(p=p), np.zeros((p, 4, 4))).shape == (4, 4)
+        with pytest.raises(ContractError, match=rf"it takes \(\*batch, p={p}, n, n\): axis -3 is 5, p is {p}"):
+            first(SimpleNamespace(p=p), np.zeros((5, 4, 4)))
+
+
+def test_an_argument_without_the_size_is_itself_reported():
+    with pytest.raises(ContractError, match=r"^first got params as 3 \(int\); it takes a SimpleNamespace\.$"):
+        first(3, np.zeros((2, 4, 4)))
+
+
+def test_calls_in_many_threads_do_not_disturb_each_other():
+    def attempt(p: int) -> str:
+        try:
+            return str(first(SimpleNamespace(p=p), np.zeros((2, 4, 4))).shape)
+        except ContractError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(attempt, [2, 3] * 40))
+    assert set(answers[::2]) == {"(4, 4)"}
+    assert {answer.split(":")[-1] for answer in answers[1::2]} == {" axis -3 is 2, p is 3."}
+
+
+def test_nothing_is_left_behind_by_calls_that_fail():
+    with pytest.raises(ContractError):
+        first(SimpleNamespace(p=1), np.zeros((2, 4, 4)))
+    with pytest.raises(TypeError, match="missing"):
+        first()
+    assert _progress.calls == []
+
+
+def test_a_checked_function_keeps_its_name_and_documentation():
+    @contract
+    def documented(x: Float[AnyArray, "n"]) -> Float[Array, "n"]:
+        """What it does."""
+        return jnp.asarray(x)
+
+    assert (documented.__name__, documented.__doc__) == ("documented", "What it does.")

@@ -1,0 +1,47 @@
+from types import SimpleNamespace
+
+import pytest
+from equinox.nn import State
+from jax import Array
+from jaxtyping import Float, PyTree
+
+from matrinox.contract import AnyArray
+from matrinox.contract.sizes import evaluate_size, fill_sizes, named_sizes
+
+TOKENS = {"{self.p}": 2, "{params.n}": 4}
+
+
+def test_named_sizes_are_the_whole_tokens_in_braces():
+    assert list(named_sizes(Float[Array, "*batch {self.p} 2*{self.p} n {params.n}"])) == ["{self.p}", "{params.n}"]
+    assert list(named_sizes(int)) == []
+
+
+@pytest.mark.parametrize(
+    ("hint", "filled"),
+    [
+        (Float[Array, "*batch {self.p} n"], Float[Array, "*batch p=2 n"]),
+        (Float[Array, "2*{self.p} n"], Float[Array, "2*{self.p} n"]),
+    ],
+)
+def test_fill_sizes_replaces_whole_tokens(hint, filled):
+    assert fill_sizes(hint, TOKENS).dim_str == filled.dim_str
+    assert fill_sizes(hint, TOKENS).dtype is filled.dtype
+    assert fill_sizes(hint, TOKENS).array_type is filled.array_type
+
+
+def test_fill_sizes_looks_into_unions_and_tuples_and_leaves_the_rest():
+    union = fill_sizes(Float[AnyArray, "{self.p}"] | None, TOKENS)
+    assert [getattr(option, "dim_str", option) for option in union.__args__] == ["p=2", "p=2", type(None)]
+    pair = fill_sizes(tuple[Float[Array, "{params.n}"], State], TOKENS)
+    assert pair.__args__[0].dim_str == "n=4"
+    assert pair.__args__[1] is State
+    tree = PyTree[Float[Array, "{self.p}"]]
+    assert fill_sizes(tree, TOKENS) is tree
+
+
+def test_evaluate_size_reads_the_argument():
+    arguments = {"self": SimpleNamespace(p=2, inner=SimpleNamespace(n=5))}
+    assert evaluate_size("{self.p}", arguments) == 2
+    assert evaluate_size("{self.inner.n}", arguments) == 5
+    with pytest.raises(AttributeError):
+        evaluate_size("{self.q}", arguments)
