@@ -1,0 +1,8 @@
+"""One-file models: a safetensors file whose header rebuilds the model; `save`, `load`, `read_header`."""
+
+from matrinox.io.errors import ModelFileError as ModelFileError
+from matrinox.io.files import load as load
+from matrinox.io.files import read_header as read_header
+from matrinox.io.files import save as save
+from matrinox.io.header import Header as Header
+from matrinox.io.leaves import Leaf as Leaf
