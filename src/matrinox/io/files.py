@@ -22,6 +22,7 @@ from matrinox.io.header import LENGTH_BYTES, Header, encode_header, header_lengt
 from matrinox.io.leaves import (
     Leaf,
     bytes_of,
+    check_storable,
     is_numpy,
     is_truncated,
     leaf_of,
@@ -62,6 +63,8 @@ def save(
     """
     with _one_error(f"cannot save {os.fspath(path)!r}"):
         leaves = {name: (leaf, value) for name, value in named_leaves(model) if (leaf := leaf_of(name, value))}
+        for leaf, value in leaves.values():
+            check_storable(leaf, value)
         architecture, data, stateful = None, None, False
         main, stateful_pair = _main_part(model)
         if not plain and (config is not None or _config_class(type(main)) is not None):

@@ -120,13 +120,17 @@ def is_truncated(leaf: Leaf) -> bool:
     return leaf.kind == "array" and jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype
 
 
-def bytes_of(leaf: Leaf, x: Any) -> memoryview:
-    """The leaf's bytes as the file holds them: C order, little-endian."""
+def check_storable(leaf: Leaf, x: Any) -> None:
+    """Refuses, by its path, a leaf that no file of the format can hold."""
     if isinstance(x, jax.ShapeDtypeStruct):
         raise ModelFileError(f"`{leaf.path}` is a shape without numbers: save the model itself, not its skeleton")
-    if not storable(leaf.kind, leaf.dtype):
+    if leaf.is_array and not storable(leaf.kind, leaf.dtype):
         remedy = "jax.random.key's own generators" if leaf.kind == "key" else "a NumPy number type, bfloat16 or float8"
         raise ModelFileError(f"`{leaf.path}` is {leaf}, which the format does not hold: cast it to {remedy}")
+
+
+def bytes_of(leaf: Leaf, x: Any) -> memoryview:
+    """The leaf's bytes as the file holds them: C order, little-endian."""
     try:
         values = np.asarray(jax.random.key_data(x) if leaf.kind == "key" else x)
     except jax.errors.TracerArrayConversionError:

@@ -88,12 +88,12 @@ def _differences(a: Any, b: Any, path: tuple[Any, ...], ignore_config: bool) -> 
     if eqx.is_array(a) or isinstance(b, jax.ShapeDtypeStruct):
         return
     if type(a) is not type(b):
-        yield f"  {name}: in the model a {type(a).__name__}, rebuilt a {type(b).__name__}"
+        yield _line(name, a, b)
         return
     (children, treedef), (others, other_treedef) = _one_level(a), _one_level(b)
     if jtu.treedef_is_leaf(treedef):
         if type(a) not in (bool, int, float, complex) and not _same(a, b):
-            yield f"  {name}: in the model {show(a)}, rebuilt {show(b)}"
+            yield _line(name, a, b)
         return
     if isinstance(a, eqx.Module):
         for field in dataclasses.fields(a):
@@ -102,9 +102,9 @@ def _differences(a: Any, b: Any, path: tuple[Any, ...], ignore_config: bool) -> 
             mine, theirs = getattr(a, field.name, None), getattr(b, field.name, None)
             if not _same(mine, theirs):
                 inner = paths.show((*path, jtu.GetAttrKey(field.name)))
-                yield f"  {inner} (static): in the model {show(mine)}, rebuilt {show(theirs)}"
+                yield _line(f"{inner} (static)", mine, theirs)
     elif treedef.node_data() != other_treedef.node_data():
-        yield f"  {name}: in the model {show(treedef.node_data())}, rebuilt {show(other_treedef.node_data())}"
+        yield f"  {name}: in the model of {show(treedef.node_data())}, rebuilt of {show(other_treedef.node_data())}"
         return
     if [key for key, _ in children] != [key for key, _ in others]:
         yield f"  {name}: in the model {len(children)} parts, rebuilt {len(others)}"
@@ -112,6 +112,18 @@ def _differences(a: Any, b: Any, path: tuple[Any, ...], ignore_config: bool) -> 
     for (key, child), (_, other) in zip(children, others, strict=True):
         # the config that counts is the one given: it may be replaced only at the root
         yield from _differences(child, other, path + key, ignore_config and isinstance(a, tuple) and not path)
+
+
+def _line(name: str, mine: Any, theirs: Any) -> str:
+    same_words = ", which is of the same name but not the same" if _say(mine) == _say(theirs) else ""
+    return f"  {name}: in the model {_say(mine)}, rebuilt {_say(theirs)}{same_words}"
+
+
+def _say(x: Any) -> str:
+    """A value by its text, a function by its name, a container or module by its type."""
+    if hasattr(x, "__qualname__"):
+        return f"{x.__module__}.{x.__qualname__}"
+    return show(x) if jtu.all_leaves([x]) or x is None or type(x) in (tuple, list, dict) else f"a {type(x).__name__}"
 
 
 def _one_level(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
