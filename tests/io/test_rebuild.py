@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from matrinox.io import ModelFileError
+from matrinox.initializers import orthogonal
+from matrinox.io import Leaf, ModelFileError
 from matrinox.io.rebuild import skeleton, structural_differences
 
 
@@ -23,16 +24,20 @@ class Config:
     size: int = 2
 
 
+def of(count: int) -> list[Leaf]:
+    return [Leaf(f"[{i}]", "array", "float32", (2,)) for i in range(count)]
+
+
 def test_a_skeleton_has_shapes_for_jax_arrays_and_the_rest_as_it_is(tiny: ModuleType) -> None:
     config = tiny.TinyConfig()
-    found = skeleton(tiny.TinyNet, config, stateful=False, leaves=7)
+    found = skeleton(tiny.TinyNet, config, stateful=False, leaves=of(7))
     assert found.layers[1].weight == jax.ShapeDtypeStruct((2, 2, 2, 2), jnp.float32)
     assert found.head == jax.ShapeDtypeStruct((2,), jnp.bfloat16)
     assert (found.activation, found.rate, found.inference, found.config) == (jax.nn.relu, 0.25, False, config)
 
 
 def test_a_skeleton_of_a_stateful_model_is_the_pair(tiny: ModuleType) -> None:
-    model, state = skeleton(tiny.TinyStateful, tiny.TinyConfig(), stateful=True, leaves=7)
+    model, state = skeleton(tiny.TinyStateful, tiny.TinyConfig(), stateful=True, leaves=of(7))
     assert isinstance(model, tiny.TinyStateful)
     assert isinstance(state, eqx.nn.State)
     assert {leaf.shape for leaf in jax.tree.leaves(state)} == {(), (2,)}
@@ -45,7 +50,7 @@ def test_numpy_leaves_of_a_skeleton_keep_their_64_bits() -> None:
         def __init__(self, config: Config, *, key: jax.Array):
             self.table = np.arange(config.size, dtype=np.float64)
 
-    found = skeleton(Net, Config(), stateful=False, leaves=1)
+    found = skeleton(Net, Config(), stateful=False, leaves=of(1))
     assert isinstance(found.table, np.ndarray)
     assert found.table.dtype == np.float64
 
@@ -63,12 +68,24 @@ def test_building_with_far_more_work_than_the_leaves_explain_is_stopped() -> Non
     with pytest.raises(
         ModelFileError, match=r"Loops does not build from its config: .* more work than a model of 1 leaves"
     ):
-        skeleton(Loops, Config(50_000), stateful=False, leaves=1)
+        skeleton(Loops, Config(50_000), stateful=False, leaves=of(1))
     assert sys.getprofile() is None
 
 
+def test_building_of_many_shapes_is_not_stopped() -> None:
+    class Widths(eqx.Module):
+        layers: list[jax.Array]
+
+        def __init__(self, config: Config, *, key: jax.Array):
+            keys = jax.random.split(key, config.size)
+            self.layers = [orthogonal()(keys[i], (i + 1, 3, 2, 2), jnp.float32) for i in range(config.size)]
+
+    leaves = [Leaf(f"layers[{i}]", "array", "float32", (i + 1, 3, 2, 2)) for i in range(40)]
+    assert len(skeleton(Widths, Config(40), stateful=False, leaves=leaves).layers) == 40
+
+
 def test_building_many_layers_is_not_stopped(tiny: ModuleType) -> None:
-    found = skeleton(tiny.TinyNet, tiny.TinyConfig(depth=300), stateful=False, leaves=603)
+    found = skeleton(tiny.TinyNet, tiny.TinyConfig(depth=300), stateful=False, leaves=of(603))
     assert len(found.layers) == 300
 
 
@@ -80,7 +97,7 @@ def test_a_profiler_at_work_keeps_its_hook() -> None:
 
     def work() -> None:
         sys.setprofile(profile)
-        skeleton(Loops, Config(2), stateful=False, leaves=1)
+        skeleton(Loops, Config(2), stateful=False, leaves=of(1))
         assert sys.getprofile() is profile
         sys.setprofile(None)
 
@@ -96,7 +113,7 @@ def test_an_architecture_that_fails_to_build_says_why() -> None:
             raise ValueError("`size` (=2) must be odd\nand more")
 
     with pytest.raises(ModelFileError, match=r"Net does not build from its config: `size` \(=2\) must be odd$"):
-        skeleton(Net, Config(), stateful=False, leaves=1)
+        skeleton(Net, Config(), stateful=False, leaves=of(1))
 
 
 def test_an_architecture_that_needs_numbers_to_build_says_so() -> None:
@@ -107,7 +124,7 @@ def test_an_architecture_that_needs_numbers_to_build_says_so() -> None:
             self.size = int(jax.random.randint(key, (), 0, 10))
 
     with pytest.raises(ModelFileError, match=r"Net does not build from its config: .*[Cc]oncrete"):
-        skeleton(Net, Config(), stateful=False, leaves=1)
+        skeleton(Net, Config(), stateful=False, leaves=of(1))
 
 
 def recursive() -> Callable[[int], int]:

@@ -173,7 +173,7 @@ def _config_that_rebuilds(model: PyTree, config: Any, leaves: dict[str, Leaf]) -
         raise ModelFileError(
             f"{show(given)} does not survive being written as {show(data)}: let `==` compare its fields"
         )
-    rebuilt = skeleton(cls, given, stateful=stateful, leaves=len(leaves))
+    rebuilt = skeleton(cls, given, stateful=stateful, leaves=leaves.values())
     due = {name: leaf for name, value in named_leaves(rebuilt) if (leaf := leaf_of(name, value))}
     problems = rows(leaves, due, "in the model", "rebuilt") or structural_differences(
         model, rebuilt, ignore_config=config is not None
@@ -207,7 +207,7 @@ def _rebuilt(header: Header, builders: Builders) -> PyTree:
         )
     leaves = {leaf.path: leaf for leaf in header.leaves}
     config = decode_config(kind, header.config, largest=_largest(leaves))
-    return skeleton(table[name], config, stateful=header.stateful, leaves=len(leaves))
+    return skeleton(table[name], config, stateful=header.stateful, leaves=header.leaves)
 
 
 def _largest(leaves: dict[str, Leaf]) -> int:

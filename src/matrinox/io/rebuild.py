@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -15,24 +15,27 @@ from jaxtyping import PyTree
 
 from matrinox import paths
 from matrinox.io.errors import ModelFileError, show
+from matrinox.io.leaves import Leaf
 
 _Result = TypeVar("_Result")
-# A layer costs about 3,000 Python calls to trace, up to 10,000 where JAX meets a shape for the first time.
+# A leaf costs about 2,000 Python calls to trace, and up to 50,000 more where JAX meets its shape for the first time.
 _CALLS = 1_000_000
-_CALLS_PER_LEAF = 20_000
+_CALLS_PER_LEAF = 10_000
+_CALLS_PER_SHAPE = 100_000
 
 
 class _TooMuchWork(BaseException):
     """Not an Exception, so that no `except Exception` on the way swallows it."""
 
 
-def skeleton(cls: type, config: Any, *, stateful: bool, leaves: int) -> PyTree:
+def skeleton(cls: type, config: Any, *, stateful: bool, leaves: Collection[Leaf]) -> PyTree:
     """`cls(config, key=key)` with a `jax.ShapeDtypeStruct` for each JAX array: nothing is computed, nothing allocated.
 
-    **Arguments:** `stateful`: build `(model, state)` by `eqx.nn.make_with_state`; `leaves`: how many leaves the result
-    should have, by which the work of building is limited, so that a depth nobody meant fails instead of hanging.
+    **Arguments:** `stateful`: build `(model, state)` by `eqx.nn.make_with_state`; `leaves`: those the result should
+    have, by which the work of building is limited, so that a depth nobody meant fails instead of hanging.
     **Raises:** `ModelFileError` if it does not build.
     """
+    limit = _CALLS + _CALLS_PER_LEAF * len(leaves) + _CALLS_PER_SHAPE * len({leaf.spec for leaf in leaves})
     rest: PyTree = None
 
     def make(key: jax.Array) -> PyTree:
@@ -44,9 +47,9 @@ def skeleton(cls: type, config: Any, *, stateful: bool, leaves: int) -> PyTree:
 
     try:
         key = jax.eval_shape(lambda: jax.random.key(0))
-        arrays = _within(_CALLS + _CALLS_PER_LEAF * leaves, lambda: jax.eval_shape(make, key))
+        arrays = _within(limit, lambda: jax.eval_shape(make, key))
     except _TooMuchWork:
-        why = f"building it takes far more work than a model of {leaves} leaves should"
+        why = f"building it takes far more work than a model of {len(leaves)} leaves should"
         raise ModelFileError(f"{cls.__name__} does not build from its config: {why}") from None
     except Exception as error:
         first = (str(error) or type(error).__name__).splitlines()[0][:300]
