@@ -1,0 +1,59 @@
+"""Tasks: what a model is to do, as a loss to lower and a measure to report."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Integer
+
+from matrinox.contract import AnyArray, contract
+from matrinox.functional import cross_entropy
+
+
+@dataclass(frozen=True)
+class Classification:
+    """One of several classes for each input: cross-entropy to lower, accuracy to report.
+
+    **Arguments:** `label_smoothing`: how much of each target is spread evenly over all classes, from 0 to below 1.
+    **Raises:** `ValueError` if `label_smoothing` is outside.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"`label_smoothing` (={self.label_smoothing}) must be from 0 to below 1: 0.1 is common.")
+
+    @contract
+    def loss(self, logits: Float[AnyArray, "*batch classes"], targets: Integer[AnyArray, "*batch"]) -> Float[Array, ""]:
+        """`−Σ_c t_c · log softmax(logits)_c`, averaged over the batch, with `t` the smoothed one-hot target.
+
+        **Arguments:** `logits`: `(*batch, classes)`; `targets`: class numbers, `(*batch,)`.
+        **Returns:** the mean loss, a 0-d array.
+        **Raises:** `ContractError` if the leading axes differ or the targets are not integers.
+        """
+        classes = logits.shape[-1]
+        one_hot = jax.nn.one_hot(targets, classes, dtype=logits.dtype)
+        return cross_entropy(logits, (1 - self.label_smoothing) * one_hot + self.label_smoothing / classes)
+
+    @contract
+    def predict(self, logits: Float[AnyArray, "*batch classes"]) -> Integer[Array, "*batch"]:
+        """The class of the largest logit.
+
+        **Arguments:** `logits`: `(*batch, classes)`.
+        **Returns:** class numbers, `(*batch,)`.
+        **Raises:** `ContractError` if `logits` has no axis or is not floating.
+        """
+        return jnp.argmax(logits, axis=-1)
+
+    @contract
+    def hits(
+        self, logits: Float[AnyArray, "*batch classes"], targets: Integer[AnyArray, "*batch"]
+    ) -> Bool[Array, "*batch"]:
+        """Where the class of the largest logit is the target; the mean is the accuracy.
+
+        **Arguments:** `logits`: `(*batch, classes)`; `targets`: class numbers, `(*batch,)`.
+        **Returns:** `(*batch,)`.
+        **Raises:** `ContractError` if the leading axes differ or the targets are not integers.
+        """
+        return self.predict(logits) == jnp.asarray(targets)
