@@ -1,1 +1,55 @@
+"""Pure maths on arrays of matrix neurons: no modules, no state."""
 
+from matrinox.functional.activation import elu, gelu, identity, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from matrinox.functional.conv import matrix_conv1d, matrix_conv2d, matrix_conv3d
+from matrinox.functional.dense import dense
+from matrinox.functional.encode import embed_pixels, embed_sequence, fold, patches, tile
+from matrinox.functional.loss import cross_entropy, mse
+from matrinox.functional.pool import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    sum_pool1d,
+    sum_pool2d,
+    sum_pool3d,
+)
+from matrinox.functional.readout import flatten, frobenius_norm, matrix_mean, matrix_trace
+
+__all__ = [
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "cross_entropy",
+    "dense",
+    "elu",
+    "embed_pixels",
+    "embed_sequence",
+    "flatten",
+    "fold",
+    "frobenius_norm",
+    "gelu",
+    "identity",
+    "leaky_relu",
+    "matrix_conv1d",
+    "matrix_conv2d",
+    "matrix_conv3d",
+    "matrix_mean",
+    "matrix_trace",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "mse",
+    "patches",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "sum_pool1d",
+    "sum_pool2d",
+    "sum_pool3d",
+    "tanh",
+    "tile",
+]

@@ -1,0 +1,255 @@
+"""Max, average and sum pools, entry by entry, over windows of one, two or three axes."""
+
+from collections.abc import Callable
+from math import prod
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Float
+
+from matrinox.contract import AnyArray, contract
+from matrinox.functional.window import Padding, Sizes, pad_pairs, per_axis, require_fit
+
+
+@contract
+def max_pool1d(
+    x: Float[AnyArray, "*batch t p n n"],
+    *,
+    window: Sizes,
+    stride: Sizes | None = None,
+    padding: Padding = "VALID",
+) -> Float[Array, "*batch _ p n n"]:
+    """The largest of each window's entries, over a sequence.
+
+    **Arguments:** `x`: `(*batch, t, p, n, n)`; `window`, `stride`: an int, or one in a tuple, and a `None` stride is
+    the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or `((before,
+    after),)`. Padding never wins.
+    **Returns:** `(*batch, t', p, n, n)`.
+    **Raises:** `ContractError` if the trailing axes of `x` are not `(t, p, n, n)` with square matrices; `ValueError`
+    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
+    window longer than a padded axis.
+    **Source:** MATNETS 3.2.5, `max_pool1d`.
+    """
+    return _pool(_max, jnp.asarray(x), 1, window, stride, padding)
+
+
+@contract
+def max_pool2d(
+    x: Float[AnyArray, "*batch h w p n n"],
+    *,
+    window: Sizes,
+    stride: Sizes | None = None,
+    padding: Padding = "VALID",
+) -> Float[Array, "*batch _ _ p n n"]:
+    """The largest of each window's entries, over an image.
+
+    **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None` stride
+    is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int or a
+    pair `(before, after)` for each axis. Padding never wins.
+    **Returns:** `(*batch, h', w', p, n, n)`.
+    **Raises:** `ContractError` if the trailing axes of `x` are not `(h, w, p, n, n)` with square matrices; `ValueError`
+    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
+    window longer than a padded axis.
+    **Source:** MATNETS 3.2.5, `max_pool2d`.
+    """
+    return _pool(_max, jnp.asarray(x), 2, window, stride, padding)
+
+
+@contract
+def max_pool3d(
+    x: Float[AnyArray, "*batch d h w p n n"],
+    *,
+    window: Sizes,
+    stride: Sizes | None = None,
+    padding: Padding = "VALID",
+) -> Float[Array, "*batch _ _ _ p n n"]:
+    """The largest of each window's entries, over a volume.
+
+    **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None`
+    stride is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int
+    or a pair `(before, after)` for each axis. Padding never wins.
+    **Returns:** `(*batch, d', h', w', p, n, n)`.
+    **Raises:** `ContractError` if the trailing axes of `x` are not `(d, h, w, p, n, n)` with square matrices;
+    `ValueError` for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count,
+    and for a window longer than a padded axis.
+    **Source:** MATNETS 3.2.5, `max_pool2d`, in three dimensions.
+    """
+    return _pool(_max, jnp.asarray(x), 3, window, stride, padding)
+
+
+@contract
+def avg_pool1d(
+    x: Float[AnyArray, "*batch t p n n"],
+    *,
+    window: Sizes,
+    stride: Sizes | None = None,
+    padding: Padding = "VALID",
+) -> Float[Array, "*batch _ p n n"]:
+    """The mean of each window's entries, over a sequence.
+
+    **Arguments:** `x`: `(*batch, t, p, n, n)`; `window`, `stride`: an int, or one in a tuple, and a `None` stride is
+    the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or `((before,
+    after),)`. Padding counts as zeros: the divisor is the window's size throughout, as in MATNETS.
+    **Returns:** `(*batch, t', p, n, n)`.
+    **Raises:** `ContractError` if the trailing axes of `x` are not `(t, p, n, n)` with square matrices; `ValueError`
+    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
+    window longer than a padded axis.
+    **Source:** MATNETS 3.2.5, `avg_pool1d`.
+    """
+    return _pool(_average, jnp.asarray(x), 1, window, stride, padding)
+
+
+@contract
+def avg_pool2d(
+    x: Float[AnyArray, "*batch h w p n n"],
+    *,
+    window: Sizes,
+    stride: Sizes | None = None,
+    padding: Padding = "VALID",
+) -> Float[Array, "*batch _ _ p n n"]:
+    """The mean of each window's entries, over an image.
+
+    **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None` stride
+    is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int or a
+    pair `(before, after)` for each axis. Padding counts as zeros: the divisor is the window's size throughout, as in
+    MATNETS.
+    **Returns:** `(*batch, h', w', p, n, n)`.
+    **Raises:** `ContractError` if the trailing axes of `x` are not `(h, w, p, n, n)` with square matrices; `ValueError`
+    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
+    window longer than a padded axis.
+    **Source:** MATNETS 3.2.5, `avg_pool2d`.
+    """
+    return _pool(_average, jnp.asarray(x), 2, window, stride, padding)
+
+
+@contract
+def avg_pool3d(
+    x: Float[AnyArray, "*batch d h w p n n"],
+    *,
+    window: Sizes,
+    stride: Sizes | None = None,
+    padding: Padding = "VALID",
+) -> Float[Array, "*batch _ _ _ p n n"]:
+    """The mean of each window's entries, over a volume.
+
+    **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None`
+    stride is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int
+    or a pair `(before, after)` for each axis. Padding counts as zeros: the divisor is the window's size throughout, as
+    in MATNETS.
+    **Returns:** `(*batch, d', h', w', p, n, n)`.
+    **Raises:** `ContractError` if the trailing axes of `x` are not `(d, h, w, p, n, n)` with square matrices;
+    `ValueError` for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count,
+    and for a window longer than a padded axis.
+    **Source:** MATNETS 3.2.5, `avg_pool2d`, in three dimensions.
+    """
+    return _pool(_average, jnp.asarray(x), 3, window, stride, padding)
+
+
+@contract
+def sum_pool1d(
+    x: Float[AnyArray, "*batch t p n n"],
+    *,
+    window: Sizes,
+    stride: Sizes | None = None,
+    padding: Padding = "VALID",
+) -> Float[Array, "*batch _ p n n"]:
+    """The sum of each window's entries, over a sequence.
+
+    **Arguments:** `x`: `(*batch, t, p, n, n)`; `window`, `stride`: an int, or one in a tuple, and a `None` stride is
+    the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or `((before,
+    after),)`. Padding counts as zeros.
+    **Returns:** `(*batch, t', p, n, n)`.
+    **Raises:** `ContractError` if the trailing axes of `x` are not `(t, p, n, n)` with square matrices; `ValueError`
+    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
+    window longer than a padded axis.
+    **Source:** MATNETS 3.2.5, `sum_pool1d`.
+    """
+    return _pool(_sum, jnp.asarray(x), 1, window, stride, padding)
+
+
+@contract
+def sum_pool2d(
+    x: Float[AnyArray, "*batch h w p n n"],
+    *,
+    window: Sizes,
+    stride: Sizes | None = None,
+    padding: Padding = "VALID",
+) -> Float[Array, "*batch _ _ p n n"]:
+    """The sum of each window's entries, over an image.
+
+    **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None` stride
+    is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int or a
+    pair `(before, after)` for each axis. Padding counts as zeros.
+    **Returns:** `(*batch, h', w', p, n, n)`.
+    **Raises:** `ContractError` if the trailing axes of `x` are not `(h, w, p, n, n)` with square matrices; `ValueError`
+    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
+    window longer than a padded axis.
+    **Source:** MATNETS 3.2.5, `sum_pool2d`.
+    """
+    return _pool(_sum, jnp.asarray(x), 2, window, stride, padding)
+
+
+@contract
+def sum_pool3d(
+    x: Float[AnyArray, "*batch d h w p n n"],
+    *,
+    window: Sizes,
+    stride: Sizes | None = None,
+    padding: Padding = "VALID",
+) -> Float[Array, "*batch _ _ _ p n n"]:
+    """The sum of each window's entries, over a volume.
+
+    **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None`
+    stride is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int
+    or a pair `(before, after)` for each axis. Padding counts as zeros.
+    **Returns:** `(*batch, d', h', w', p, n, n)`.
+    **Raises:** `ContractError` if the trailing axes of `x` are not `(d, h, w, p, n, n)` with square matrices;
+    `ValueError` for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count,
+    and for a window longer than a padded axis.
+    **Source:** MATNETS 3.2.5, `sum_pool2d`, in three dimensions.
+    """
+    return _pool(_sum, jnp.asarray(x), 3, window, stride, padding)
+
+
+def _pool(
+    core: Callable[..., Array],
+    x: Array,
+    axes: int,
+    window: Sizes,
+    stride: Sizes | None,
+    padding: Padding,
+) -> Array:
+    sizes = per_axis("window", window, axes)
+    steps = sizes if stride is None else per_axis("stride", stride, axes)
+    pairs = pad_pairs(padding, sizes)
+    for size, pair in zip(sizes, pairs, strict=True):
+        if max(pair) >= size:
+            raise ValueError(
+                f"`padding` (={padding}) must be shorter than `window` (={window}), or a window would see nothing "
+                f"else: choose at most {min(sizes) - 1}."
+            )
+    require_fit("window", sizes, x.shape[-3 - axes : -3], pairs)
+    before = (1,) * (x.ndim - 3 - axes)
+    return core(
+        x,
+        window_dimensions=(*before, *sizes, 1, 1, 1),
+        window_strides=(*before, *steps, 1, 1, 1),
+        padding=(*((0, 0),) * len(before), *pairs, (0, 0), (0, 0), (0, 0)),
+    )
+
+
+def _max(x: Array, **windows: tuple) -> Array:
+    return lax.reduce_window(x, -jnp.inf, lax.max, **windows)
+
+
+def _sum(x: Array, **windows: tuple) -> Array:
+    # In half precision a running sum would stop growing.
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return lax.reduce_window(wide, 0.0, lax.add, **windows).astype(x.dtype)
+
+
+def _average(x: Array, *, window_dimensions: tuple[int, ...], **windows: tuple) -> Array:
+    # In half precision a sum could overflow where the mean does not.
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    total = lax.reduce_window(wide, 0.0, lax.add, window_dimensions=window_dimensions, **windows)
+    return (total / prod(window_dimensions)).astype(x.dtype)

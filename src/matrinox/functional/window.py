@@ -1,0 +1,69 @@
+"""Windows that slide over space axes, as convolutions and pools share them: sizes for each axis, and padding."""
+
+import difflib
+from collections.abc import Sequence
+from typing import TypeAlias
+
+Sizes: TypeAlias = int | tuple[int, ...]
+Padding: TypeAlias = str | int | tuple[int | tuple[int, int], ...]
+Pairs: TypeAlias = tuple[tuple[int, int], ...]
+
+# By count of axes: the letters under which the space axes are known.
+LETTERS = {1: ("t",), 2: ("h", "w"), 3: ("d", "h", "w")}
+
+
+def per_axis(name: str, value: Sizes, axes: int) -> tuple[int, ...]:
+    """One size for each axis, from an int that holds for all of them or a tuple."""
+    sizes = (value,) * axes if isinstance(value, int) else value
+    if len(sizes) != axes:
+        raise ValueError(
+            f"`{name}` (={value}) must have {_count(axes, 'size')}: give an int, or one size for each axis."
+        )
+    if min(sizes) < 1:
+        raise ValueError(f"`{name}` (={value}) must be at least 1: choose a positive size.")
+    return sizes
+
+
+def pad_pairs(padding: Padding, extents: Sequence[int]) -> Pairs:
+    """`(before, after)` for each axis; `extents` are the windows' sizes, dilation counted.
+
+    `"SAME"` puts (extent - 1) // 2 before and the rest after, whatever the stride, as MATNETS does.
+    """
+    if isinstance(padding, str):
+        return _named_pairs(padding, extents)
+    entries = (padding,) * len(extents) if isinstance(padding, int) else padding
+    if len(entries) != len(extents):
+        raise ValueError(
+            f"`padding` (={padding}) must have {_count(len(extents), 'entry')}: "
+            f"give {tuple((1, 1) for _ in extents)} for 1 before and 1 after."
+        )
+    pairs = tuple((entry, entry) if isinstance(entry, int) else entry for entry in entries)
+    if any(side < 0 for pair in pairs for side in pair):
+        raise ValueError(f"`padding` (={padding}) must not be negative: cut the array instead.")
+    return pairs
+
+
+def _named_pairs(padding: str, extents: Sequence[int]) -> Pairs:
+    if padding == "VALID":
+        return tuple((0, 0) for _ in extents)
+    if padding == "SAME":
+        return tuple(((extent - 1) // 2, extent - 1 - (extent - 1) // 2) for extent in extents)
+    (nearest,) = difflib.get_close_matches(padding.upper(), ("SAME", "VALID"), n=1, cutoff=0.0)
+    raise ValueError(
+        f"`padding` (={padding!r}) must be 'SAME', 'VALID', an int or pairs of ints: did you mean {nearest!r}?"
+    )
+
+
+def require_fit(name: str, extents: Sequence[int], space: Sequence[int], pairs: Pairs) -> None:
+    """Refuses a window that is longer than a padded axis, for which the result would have no entries."""
+    for letter, extent, size, pair in zip(LETTERS[len(space)], extents, space, pairs, strict=True):
+        if extent > size + sum(pair):
+            raise ValueError(
+                f"`{name}` spans {extent} along {letter}, which is {size} long (padded: {size + sum(pair)}): "
+                f"choose a smaller `{name}`, or pad more."
+            )
+
+
+def _count(number: int, noun: str) -> str:
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number} {noun if number == 1 else plural}"
