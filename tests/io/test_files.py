@@ -231,6 +231,11 @@ def test_exactly_one_of_builders_and_like_is_due(tiny_file: Path, tiny: ModuleTy
         load(tiny_file, tiny.TinyNet, like=tiny_net)
 
 
+def test_a_plain_file_takes_no_config(tiny: ModuleType, tiny_net: Any, path: Path) -> None:
+    with pytest.raises(ValueError, match="`save` writes no `config` with plain=True: pass either"):
+        save(path, tiny_net, config=tiny.TinyConfig(), plain=True)
+
+
 def test_arguments_of_a_wrong_type_are_a_contract_error(tiny_file: Path, tiny_net: Any) -> None:
     with pytest.raises(ContractError, match="path"):
         load(3, like=tiny_net)  # pyright: ignore

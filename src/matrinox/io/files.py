@@ -58,9 +58,11 @@ def save(
     model, if no longer its own; `plain`: save the tree alone; `notes`: the writer's own words, text by name, which
     `read_header` gives back.
     **Raises:** `ModelFileError` if the config does not rebuild the model (it says why, leaf by leaf, and what to do),
-    if a leaf cannot be stored, or if the file cannot be written; an existing file is then as it was. `ContractError`
-    for wrong types.
+    if a leaf cannot be stored, or if the file cannot be written; an existing file is then as it was. `ValueError` for
+    a config with `plain=True`. `ContractError` for wrong types.
     """
+    if plain and config is not None:
+        raise ValueError("`save` writes no `config` with plain=True: pass either")
     with _one_error(f"cannot save {os.fspath(path)!r}"):
         leaves = {name: (leaf, value) for name, value in named_leaves(model) if (leaf := leaf_of(name, value))}
         for leaf, value in leaves.values():
