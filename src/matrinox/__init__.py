@@ -1,1 +1,30 @@
-"""matrinox: shape-checked matrix-neuron networks for JAX and Equinox."""
+"""matrinox: shape-checked matrix-neuron networks for JAX and Equinox, and a zoo of trained models."""
+
+from importlib.metadata import version
+
+from matrinox import functional, initializers, nn
+from matrinox.contract import AnyArray, ContractError, contract
+from matrinox.io import ModelFileError, load, save
+from matrinox.params import MatrixParams, init
+from matrinox.paths import find, replace, select
+from matrinox.rand import KeyStream
+
+__version__ = version("matrinox")
+
+__all__ = [
+    "AnyArray",
+    "ContractError",
+    "KeyStream",
+    "MatrixParams",
+    "ModelFileError",
+    "contract",
+    "find",
+    "functional",
+    "init",
+    "initializers",
+    "load",
+    "nn",
+    "replace",
+    "save",
+    "select",
+]

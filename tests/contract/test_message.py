@@ -1,5 +1,6 @@
 """Every mistake, under every transform, at every depth: the whole message."""
 
+import functools
 import itertools
 
 import equinox as eqx
@@ -44,18 +45,22 @@ class MyHalve(Halve):
     pass
 
 
+@functools.cache
 def dense(cls):
     return cls(p=2, q=3, n=4, key=KEY)
 
 
+@functools.cache
 def conv1d(cls):
     return cls(p=2, q=3, n=4, kernel=3, key=KEY)
 
 
+@functools.cache
 def conv2d(cls):
     return cls(p=2, q=3, n=4, kernel=3, key=KEY)
 
 
+@functools.cache
 def halve(cls):
     return cls(jnp.ones(()), 4)
 
@@ -203,7 +208,7 @@ DEPTHS = {
 
 
 @pytest.mark.parametrize(
-    ("mistake", "transform", "depth"), itertools.product(MISTAKES, TRANSFORMS, DEPTHS), ids=lambda name: name
+    ("mistake", "transform", "depth"), list(itertools.product(MISTAKES, TRANSFORMS, DEPTHS)), ids=lambda name: name
 )
 def test_the_message_names_path_module_sizes_what_came_what_was_due_and_the_cause(mistake, transform, depth):
     build, x, text = MISTAKES[mistake]

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, ContractError, contract
@@ -91,8 +92,8 @@ def test_a_bare_function_is_unknown_until_a_shape_is_given():
 
 
 def test_shapes_computes_nothing():
-    with jax.transfer_guard("disallow"):
-        assert Sequential([dense(2, 3)]).shapes((10**6, 2, 4, 4))[-1] == (10**6, 3, 4, 4)
+    # A thousand times more than the memory of a machine.
+    assert Sequential([dense(2, 3)]).shapes((10**12, 2, 4, 4))[-1] == (10**12, 3, 4, 4)
 
 
 def test_slicing_keeps_the_type_and_indexing_gives_the_layer():
@@ -129,7 +130,7 @@ def test_gradient_matches_finite_differences():
     with jax.enable_x64(True):
         arrays, rest = eqx.partition(jax.tree.map(lambda leaf: leaf.astype(jnp.float64), model), eqx.is_array)
         x = jax.random.normal(KEYS[3], (2, 4, 4), jnp.float64)
-        jax.test_util.check_grads(lambda a: jnp.sum(jnp.sin(eqx.combine(a, rest)(x))), (arrays,), order=1)
+        check_grads(lambda a: jnp.sum(jnp.sin(eqx.combine(a, rest)(x))), (arrays,), order=1)
 
 
 def test_a_list_is_refused():

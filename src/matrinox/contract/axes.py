@@ -105,7 +105,7 @@ def first_difference(axes: tuple[Axis, ...], shape: tuple[int, ...]) -> str | No
     return None
 
 
-def difference(label: str, position: int, size: int, expected: int) -> str:
+def difference(label: str, position: int, size: int, expected: int | tuple[int, ...]) -> str:
     """`"axis -1 is 5, n is 4"`; for an axis that is written as a number, `"axis -1 is 5, not 4"`."""
     return f"axis {position} is {size}, " + (f"not {expected}" if label.isdigit() else f"{label} is {expected}")
 

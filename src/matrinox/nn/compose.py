@@ -38,6 +38,14 @@ class Sequential(eqx.nn.Sequential):
         super().__init__(layers)
         _check_joints(self.layers)
 
+    @typing.overload
+    def __call__(self, x: AnyArray, *, key: PRNGKeyArray | None = None) -> Array: ...
+
+    @typing.overload
+    def __call__(
+        self, x: AnyArray, state: eqx.nn.State, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Array, eqx.nn.State]: ...
+
     def __call__(
         self, x: Shaped[AnyArray, "..."], state: eqx.nn.State | None = None, *, key: PRNGKeyArray | None = None
     ) -> Shaped[Array, "..."] | tuple[Shaped[Array, "..."], eqx.nn.State]:
@@ -49,14 +57,14 @@ class Sequential(eqx.nn.Sequential):
         **Raises:** `ValueError` if a layer is stateful and `state` is missing.
         """
         if state is not None:
-            return super().__call__(x, state, key=key)
+            return super().__call__(jnp.asarray(x), state, key=key)
         for index, layer in enumerate(self.layers):
             if isinstance(layer, eqx.nn.StatefulLayer) and layer.is_stateful():
                 raise ValueError(
                     f"`state` (=None) is needed, as layers[{index}] ({type(layer).__name__}) is stateful: build with"
                     " eqx.nn.make_with_state and call model(x, state)."
                 )
-        return super().__call__(x, key=key)
+        return super().__call__(jnp.asarray(x), key=key)
 
     def __getitem__(self, i: int | slice) -> Any:
         return Sequential(self.layers[i]) if isinstance(i, slice) else self.layers[i]

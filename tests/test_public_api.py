@@ -1,0 +1,127 @@
+"""Every public name: documented, with shapes and errors, and under contract if it takes arrays.
+
+Whoever adds a public callable that takes arrays adds a row to `EXAMPLES` (a layer: to `LAYERS`), or the walk fails.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from matrinox.contract import ContractError
+from matrinox.contract.axes import array_annotations, read_axes
+
+MODULES = [
+    *("contract", "paths", "rand", "initializers", "params", "functional", "nn", "io", "data", "train", "zoo"),
+]
+
+
+def public_names() -> Iterator[tuple[str, Any]]:
+    for name in MODULES:
+        module = importlib.import_module(f"matrinox.{name}")
+        names = getattr(module, "__all__", None) or [
+            key
+            for key, value in vars(module).items()
+            if not key.startswith("_") and getattr(value, "__module__", "").startswith(f"matrinox.{name}")
+        ]
+        for key in names:
+            yield f"{name}.{key}", getattr(module, key)
+
+
+CALLABLES = {name: value for name, value in public_names() if inspect.isfunction(value) or inspect.isclass(value)}
+
+
+def takes_arrays(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        return False
+    return any(array_annotations(parameter.annotation) for parameter in parameters)
+
+
+def test_there_is_a_public_api():
+    assert len(CALLABLES) > 60
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_every_public_name_is_documented(name):
+    documentation = inspect.getdoc(CALLABLES[name])
+    assert documentation
+    assert len(documentation.splitlines()[0]) > 10
+
+
+ARRAY_FUNCTIONS = {
+    name: value for name, value in CALLABLES.items() if inspect.isfunction(value) and takes_arrays(value)
+}
+
+
+@pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
+def test_every_function_of_arrays_documents_shapes_and_errors(name):
+    documentation = inspect.getdoc(ARRAY_FUNCTIONS[name]) or ""
+    assert "**Returns:**" in documentation
+    assert "**Raises:**" in documentation
+    assert "(" in documentation.split("**Arguments")[-1]
+
+
+def example_arguments() -> dict[str, dict[str, Any]]:
+    """Valid arguments of every public function that takes arrays."""
+    from matrinox.params import MatrixParams
+
+    x = jnp.ones((2, 4, 4))
+    params = MatrixParams(jnp.ones((3, 2, 4, 4)), jnp.ones((3, 4, 4)))
+    kernels = {
+        axes: MatrixParams(jnp.ones((3, 2, *(2,) * axes, 4, 4)), jnp.ones((3, 4, 4))) for axes in (1, 2, 3)
+    }
+    grids = {axes: jnp.ones((*(5,) * axes, 2, 4, 4)) for axes in (1, 2, 3)}
+    activations = "identity relu leaky_relu elu sigmoid tanh softplus gelu silu".split()  # noqa: SIM905
+    examples = {
+        "functional.dense": {"params": params, "x": x},
+        "functional.fold": {"x": jnp.ones((20,)), "n": 4},
+        "functional.patches": {"x": jnp.ones((8, 8, 1)), "n": 4},
+        "functional.embed_pixels": {"x": jnp.ones((1, 8, 8, 1)), "n": 3},
+        "functional.embed_sequence": {"x": jnp.ones((8,)), "n": 3},
+        "functional.tile": {"x": jnp.ones((5,)), "n": 2},
+        "functional.matrix_mean": {"x": x},
+        "functional.matrix_trace": {"x": x},
+        "functional.frobenius_norm": {"x": x},
+        "functional.flatten": {"x": x},
+        "functional.mse": {"prediction": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
+        "functional.cross_entropy": {"logits": jnp.ones((5, 3)), "target": jnp.zeros((5,), int)},
+    }
+    examples |= {f"functional.matrix_conv{k}d": {"params": kernels[k], "x": grids[k]} for k in (1, 2, 3)}
+    examples |= {
+        f"functional.{kind}_pool{k}d": {"x": grids[k], "window": 2} for kind in ("max", "avg", "sum") for k in (1, 2, 3)
+    }
+    examples |= {f"functional.{name}": {"x": x} for name in activations}
+    return examples
+
+
+EXAMPLES = example_arguments()
+
+
+def wrong_rank(annotation: Any, value: Any, arguments: dict[str, Any]) -> Any:
+    """`value` with fewer axes than `annotation` allows; a list where any number is allowed."""
+    axes = [axis for axis in read_axes(annotation.dim_str, arguments, {}) if not axis.variadic]
+    return jnp.ones((2,) * (len(axes) - 1), value.dtype) if axes else [1.0]
+
+
+@pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
+def test_every_function_of_arrays_refuses_a_wrong_rank(name):
+    assert name in EXAMPLES, f"add valid arguments of {name} to EXAMPLES"
+    function, arguments = ARRAY_FUNCTIONS[name], EXAMPLES[name]
+    function(**arguments)
+    checked = 0
+    for argument, parameter in inspect.signature(function).parameters.items():
+        annotations = array_annotations(parameter.annotation)
+        if argument in arguments and annotations:
+            wrong = {**arguments, argument: wrong_rank(annotations[0], arguments[argument], arguments)}
+            with pytest.raises(ContractError, match=rf"{function.__name__} got {argument} "):
+                function(**wrong)
+            checked += 1
+    assert checked
