@@ -14,7 +14,7 @@ Arrays are `(batch, *space, channels)`, kernels `(*kernel, channels in / groups,
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil, prod
 from typing import Any
@@ -152,53 +152,48 @@ def _patch_product(x: Array, g: Array, *, kernel: tuple[int, ...], geometry: Geo
 
 
 def _convolve_batched(operands: Sequence[Array], dims: Sequence[Any], *, geometry: Geometry) -> tuple[Array, int]:
-    (x, w), (x_dim, w_dim), groups = operands, dims, geometry.groups
+    (x, w), (x_dim, w_dim) = operands, dims
     if w_dim is None:
         x = jnp.moveaxis(x, x_dim, 0)
         out = _convolve_p.bind(x.reshape(-1, *x.shape[2:]), w, geometry=geometry)
         return out.reshape(*x.shape[:2], *out.shape[1:]), 0
     size = w.shape[w_dim]
     if x_dim is None:
-        w = _split_channels(jnp.moveaxis(w, w_dim, 0), groups)
-        w = jnp.moveaxis(w, 0, -2)
-        out = _convolve_p.bind(x, w.reshape(*w.shape[:-3], -1), geometry=geometry)
-        out = jnp.moveaxis(out.reshape(*out.shape[:-1], groups, size, -1), -2, 0)
-        return out.reshape(*out.shape[:-2], -1), 0
-    x, w = jnp.moveaxis(x, x_dim, -2), jnp.moveaxis(w, w_dim, -2)
-    x, w = x.reshape(*x.shape[:-2], -1), w.reshape(*w.shape[:-2], -1)
-    out = _convolve_p.bind(x, w, geometry=_with_groups(geometry, size * groups))
-    return out.reshape(*out.shape[:-1], size, -1), out.ndim - 1
+        out = _convolve_p.bind(x, _into_channels(w, w_dim, geometry.groups), geometry=geometry)
+        return _out_of_channels(out, size, geometry.groups), 0
+    x, w = _into_channels(x, x_dim, 1), _into_channels(w, w_dim, 1)
+    out = _convolve_p.bind(x, w, geometry=replace(geometry, groups=size * geometry.groups))
+    return _out_of_channels(out, size, 1), 0
 
 
 def _kernel_gradient_batched(
     operands: Sequence[Array], dims: Sequence[Any], *, kernel: tuple[int, ...], geometry: Geometry
 ) -> tuple[Array, int]:
-    (x, g), (x_dim, g_dim), groups = operands, dims, geometry.groups
+    (x, g), (x_dim, g_dim) = operands, dims
     bind = partial(_kernel_gradient_p.bind, kernel=kernel)
-    if x_dim is not None and g_dim is not None:
-        size = x.shape[x_dim]
-        x, g = jnp.moveaxis(x, x_dim, -2), jnp.moveaxis(g, g_dim, -2)
-        x, g = x.reshape(*x.shape[:-2], -1), g.reshape(*g.shape[:-2], -1)
-        out = bind(x, g, geometry=_with_groups(geometry, size * groups))
-        return out.reshape(*out.shape[:-1], size, -1), out.ndim - 1
-    if x_dim is not None:
-        size = x.shape[x_dim]
-        x = jnp.moveaxis(_split_channels(jnp.moveaxis(x, x_dim, 0), groups), 0, -2)
-        out = bind(x.reshape(*x.shape[:-3], -1), g, geometry=geometry)
-        return out.reshape(*kernel, size, -1, g.shape[-1]), len(kernel)
+    if g_dim is None:
+        out = bind(_into_channels(x, x_dim, geometry.groups), g, geometry=geometry)
+        return out.reshape(*kernel, x.shape[x_dim], -1, g.shape[-1]), len(kernel)
     size = g.shape[g_dim]
-    g = jnp.moveaxis(_split_channels(jnp.moveaxis(g, g_dim, 0), groups), 0, -2)
-    out = bind(x, g.reshape(*g.shape[:-3], -1), geometry=geometry)
-    out = jnp.moveaxis(out.reshape(*out.shape[:-1], groups, size, -1), -2, 0)
-    return out.reshape(*out.shape[:-2], -1), 0
+    if x_dim is None:
+        out = bind(x, _into_channels(g, g_dim, geometry.groups), geometry=geometry)
+        return _out_of_channels(out, size, geometry.groups), 0
+    x, g = _into_channels(x, x_dim, 1), _into_channels(g, g_dim, 1)
+    out = bind(x, g, geometry=replace(geometry, groups=size * geometry.groups))
+    return _out_of_channels(out, size, 1), 0
 
 
-def _split_channels(array: Array, groups: int) -> Array:
-    return array.reshape(*array.shape[:-1], groups, -1)
+def _into_channels(array: Array, dim: int, groups: int) -> Array:
+    """The mapped axis put between the groups and the channels of each, all as one axis at the end."""
+    array = jnp.moveaxis(array, dim, 0)
+    array = jnp.moveaxis(array.reshape(*array.shape[:-1], groups, -1), 0, -2)
+    return array.reshape(*array.shape[:-3], -1)
 
 
-def _with_groups(geometry: Geometry, groups: int) -> Geometry:
-    return Geometry(geometry.stride, geometry.padding, geometry.dilation, geometry.spread, groups)
+def _out_of_channels(array: Array, size: int, groups: int) -> Array:
+    """Undoes `_into_channels`, with the mapped axis first."""
+    array = jnp.moveaxis(array.reshape(*array.shape[:-1], groups, size, -1), -2, 0)
+    return array.reshape(*array.shape[:-2], -1)
 
 
 def _output_of(implementation: Any) -> Any:
