@@ -1,1 +1,86 @@
-"""The zoo."""
+"""The zoo: models that are built, loaded with their trained weights, and described by name."""
+
+import dataclasses
+import difflib
+import os
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import PRNGKeyArray
+
+from matrinox import io
+from matrinox.zoo.card import Card as Card
+from matrinox.zoo.card import read_card as read_card
+from matrinox.zoo.catalogue import CATALOGUE as CATALOGUE
+from matrinox.zoo.catalogue import FAMILIES as FAMILIES
+from matrinox.zoo.catalogue import Entry as Entry
+from matrinox.zoo.catalogue import entry as entry
+from matrinox.zoo.cnn import CNN as CNN
+from matrinox.zoo.cnn import CNNConfig as CNNConfig
+from matrinox.zoo.mlp import MLP as MLP
+from matrinox.zoo.mlp import MLPConfig as MLPConfig
+from matrinox.zoo.reproduce import Reproduced as Reproduced
+from matrinox.zoo.reproduce import publish as publish
+from matrinox.zoo.reproduce import reproduce as reproduce
+
+
+def list_models() -> tuple[str, ...]:
+    """The names that `create`, `load` and `card` take."""
+    return tuple(CATALOGUE)
+
+
+def create(name: str, *, key: PRNGKeyArray, **overrides: Any) -> Any:
+    """An untrained model of the zoo, its config changed as asked: `create("cnn-digits", key=key, n=3)`.
+
+    **Arguments:** `name`: one of `list_models()`; `key`: for the initial weights; `overrides`: fields of its config.
+    **Returns:** the model.
+    **Raises:** `ValueError` for an unknown name or field, naming the nearest, and for sizes that do not fit together.
+    """
+    row = entry(name)
+    known = [field.name for field in dataclasses.fields(row.config)]
+    for override in overrides:
+        if override not in known:
+            (nearest,) = difflib.get_close_matches(override, known, n=1, cutoff=0.0)
+            raise ValueError(
+                f"`{override}` (={overrides[override]!r}) must be a field of {type(row.config).__name__} "
+                f"({', '.join(known)}): did you mean `{nearest}`?"
+            )
+    return row.architecture(dataclasses.replace(row.config, **overrides), key=key)
+
+
+def load(name: str | os.PathLike[str]) -> Any:
+    """A trained model, in inference mode: an entry of the zoo by its name, or a model file by its path.
+
+    Nothing is fetched. To train on, switch it back with `eqx.nn.inference_mode(model, False)`.
+
+    **Arguments:** `name`: one of `list_models()`, or a path; a file named like an entry is `"./cnn-digits"`.
+    **Returns:** the model.
+    **Raises:** `ValueError`, naming the nearest entry, for what is neither; `ModelFileError` if the file is damaged or
+    holds no architecture of the zoo.
+    """
+    return eqx.nn.inference_mode(io.load(model_file(name), FAMILIES))
+
+
+def model_file(name: str | os.PathLike[str]) -> str:
+    """The path of a model's file: that of an entry's weights, or the path itself.
+
+    **Raises:** `ValueError`, naming the nearest entry, for what is neither.
+    """
+    text = os.fspath(name)
+    if text in CATALOGUE:
+        return os.fspath(CATALOGUE[text].folder / "weights.safetensors")
+    if os.path.exists(text) or os.path.dirname(text) or os.path.splitext(text)[1]:
+        return text
+    (nearest,) = difflib.get_close_matches(text, CATALOGUE, n=1, cutoff=0.0)
+    raise ValueError(
+        f"{text!r} must be an entry of the zoo ({', '.join(CATALOGUE)}) or a file's path: did you mean {nearest!r}?"
+    )
+
+
+def card(name: str) -> Card:
+    """What is known of an entry: data, config, recipe, figures over its seeds, limits.
+
+    **Arguments:** `name`: one of `list_models()`.
+    **Raises:** `ValueError` for an unknown name, naming the nearest.
+    """
+    return read_card(entry(name).folder / "card.toml")

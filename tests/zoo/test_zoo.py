@@ -1,0 +1,85 @@
+"""The zoo's own functions: names, building, loading, cards."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from matrinox import io, zoo
+
+
+def test_list_models_names_every_entry():
+    assert zoo.list_models() == ("cnn-digits", "mlp-digits")
+
+
+def test_create_builds_the_entry_untrained_from_the_key():
+    a, b, c = (zoo.create("mlp-digits", key=jax.random.key(seed)) for seed in (0, 0, 1))
+    weights = [model.layers.layers[1].weight for model in (a, b, c)]
+    assert jnp.array_equal(weights[0], weights[1])
+    assert not jnp.array_equal(weights[0], weights[2])
+    assert a.config == zoo.entry("mlp-digits").config
+
+
+def test_create_changes_the_config_as_asked():
+    model = zoo.create("cnn-digits", key=jax.random.key(0), n=3, stages=((2,),), classes=4)
+    assert (model.config.n, model.config.stages, model.config.classes) == (3, ((2,),), 4)
+    assert model(np.zeros((5, 8, 8, 1), np.float32)).shape == (5, 4)
+
+
+def test_create_names_the_nearest_of_an_unknown_field_or_entry():
+    with pytest.raises(ValueError, match=r"`width_` \(=3\) must be a field of CNNConfig .*: did you mean `width`\?"):
+        zoo.create("cnn-digits", key=jax.random.key(0), width_=3)
+    with pytest.raises(ValueError, match="did you mean 'mlp-digits'"):
+        zoo.create("mlp_digits", key=jax.random.key(0))
+
+
+@pytest.mark.parametrize("wrong", [{"n": 0}, {"n": 2.5}, {"n": "2"}, {"kernel": 0}])
+def test_create_refuses_sizes_that_are_none(wrong):
+    with pytest.raises((ValueError, TypeError)):
+        zoo.create("cnn-digits", key=jax.random.key(0), **wrong)
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_load_gives_a_model_that_predicts_at_once(name):
+    model = zoo.load(name)
+    x = np.zeros((2, 3, *model.input_shape), np.float32)
+    assert model(x).shape == (2, 3, 10)
+    assert model.config == zoo.entry(name).config
+
+
+def test_load_takes_a_path_and_gives_inference_mode(tmp_path):
+    model = zoo.create("mlp-digits", key=jax.random.key(0), widths=(3,), dropout=0.5)
+    io.save(tmp_path / "model.safetensors", model)
+    loaded = zoo.load(tmp_path / "model.safetensors")
+    x = np.ones((2, 64), np.float32)
+    assert jnp.array_equal(loaded(x), eqx.nn.inference_mode(model)(x))
+    assert not jnp.array_equal(eqx.nn.inference_mode(loaded, False)(x, key=jax.random.key(1)), loaded(x))
+
+
+def test_an_entry_goes_before_a_file_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    io.save("cnn-digits", zoo.create("mlp-digits", key=jax.random.key(0)))
+    assert type(zoo.load("cnn-digits")).__name__ == "CNN"
+    assert type(zoo.load("./cnn-digits")).__name__ == "MLP"
+
+
+def test_load_names_the_nearest_of_a_name_that_is_no_file():
+    with pytest.raises(ValueError, match=r"'cnn-digts' must be an entry of the zoo .*: did you mean 'cnn-digits'\?"):
+        zoo.load("cnn-digts")
+
+
+def test_load_says_that_a_file_is_missing_or_damaged(tmp_path):
+    with pytest.raises(io.ModelFileError, match="No such file"):
+        zoo.load(tmp_path / "missing.safetensors")
+    data = bytearray((zoo.entry("mlp-digits").folder / "weights.safetensors").read_bytes())
+    data[-5] ^= 1
+    (tmp_path / "flipped.safetensors").write_bytes(data)
+    with pytest.raises(io.ModelFileError, match="SHA-256"):
+        zoo.load(tmp_path / "flipped.safetensors")
+
+
+def test_card_is_the_entrys_own():
+    assert zoo.card("cnn-digits").name == "cnn-digits"
+    with pytest.raises(ValueError, match="did you mean 'cnn-digits'"):
+        zoo.card("cnn")

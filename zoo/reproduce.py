@@ -1,0 +1,158 @@
+"""Training the entries of the zoo: `reproduce` runs one seed, `publish` makes an entry's files of several."""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from matrinox import io
+from matrinox.data import Splits, load_builtin, split
+from matrinox.train import (
+    Round,
+    Run,
+    RunLog,
+    Score,
+    evaluate,
+    fit,
+    read_log,
+    rounds_as_columns,
+    software,
+    write_log,
+)
+from matrinox.zoo.card import make_card, write_card
+from matrinox.zoo.catalogue import Entry, entry
+
+MODEL_FILE = "model.safetensors"
+LOG_FILE = "log.json"
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """What a run left: the model file and log it wrote, and what the log says."""
+
+    model_file: Path
+    log_file: Path
+    log: RunLog
+
+    @property
+    def run(self) -> Run:
+        """The one run of the log."""
+        return self.log.runs[0]
+
+
+def splits_of(row: Entry) -> Splits:
+    """An entry's data, split as for all its seeds.
+
+    **Raises:** `ImportError`, naming the extra to install, if the data set's library is missing.
+    """
+    return split(load_builtin(row.data))
+
+
+def reproduce(
+    name: str | Entry,
+    *,
+    seed: int,
+    folder: str | os.PathLike[str],
+    on_round: Callable[[Round], None] | None = None,
+) -> Reproduced:
+    """Trains an entry from one seed; writes `model.safetensors`, whenever the validation loss is lower, and `log.json`.
+
+    Ctrl-C ends the run early and leaves the last complete file, with a log that says `interrupted`.
+
+    **Arguments:** `name`: of the entry, or a row of your own; `seed`: of weights, order, shifts and dropout, not of the
+    split; `folder`: where to write, made if need be; `on_round`: called after every round.
+    **Returns:** what was written.
+    **Raises:** `ValueError` for an unknown name; `ImportError` if the data set's library is missing; `OSError` or
+    `ModelFileError` if a file cannot be written; `KeyboardInterrupt` if stopped before there was a file.
+    """
+    row = name if isinstance(name, Entry) else entry(name)
+    data = splits_of(row)
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    model_file, log_file = target / MODEL_FILE, target / LOG_FILE
+    model_key, fit_key = jax.random.split(jax.random.key(seed))
+    model = row.architecture(row.config, key=model_key)
+    notes = {"entry": row.name, "data": row.data, "test_sha256": data.test.fingerprint(), "seed": str(seed)}
+    saved: tuple[Any, Round] | None = None
+
+    def save(best: Any, now: Round) -> None:
+        nonlocal saved
+        io.save(model_file, eqx.nn.inference_mode(best), notes={**notes, "step": str(now.step)})
+        saved = (best, now)
+
+    fitted = fit(model, data.train, data.validation, row.recipe, key=fit_key, on_round=on_round, on_best=save)
+    if saved is None:
+        raise KeyboardInterrupt
+    best, at = saved
+    run = Run(
+        seed=seed,
+        steps=fitted.rounds[-1].step,
+        seconds=round(fitted.seconds, 3),
+        interrupted=fitted.interrupted,
+        best_step=at.step,
+        weights_sha256=io.read_header(model_file).data_sha256,
+        rounds=rounds_as_columns(fitted.rounds),
+        validation=Score.of(evaluate(best, data.validation, row.recipe.task)),
+        test=Score.of(evaluate(best, data.test, row.recipe.task)),
+    )
+    log = RunLog(
+        name=row.name,
+        architecture=row.architecture.__name__,
+        parameters=count_parameters(model),
+        config=dataclasses.asdict(row.config),
+        recipe=dataclasses.asdict(row.recipe),
+        data=_described(row.data, data),
+        versions=software(),
+        runs=(run,),
+    )
+    write_log(log_file, log)
+    return Reproduced(model_file, log_file, log)
+
+
+def count_parameters(model: Any) -> int:
+    """How many numbers of a model are trained: the sizes of its inexact arrays, added up."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array)))
+
+
+def publish(name: str, runs: Sequence[str | os.PathLike[str]], *, folder: str | os.PathLike[str] | None = None) -> Path:
+    """Makes an entry's files of the folders that `reproduce` wrote: one log of all runs, the best weights, the card.
+
+    **Arguments:** `name`: of the entry; `runs`: one folder for each seed; `folder`: where to, by default the entry's.
+    **Returns:** the folder.
+    **Raises:** `ValueError` if the runs are not complete runs of one entry that differ by seed alone, or if there are
+    fewer than two.
+    """
+    row = entry(name)
+    logs = [read_log(Path(run) / LOG_FILE) for run in runs]
+    if not logs:
+        raise ValueError("`runs` is empty: give the folders of two runs at least.")
+    merged = dataclasses.replace(logs[0], runs=tuple(run for log in logs for run in log.runs))
+    if any(dataclasses.replace(log, runs=merged.runs) != merged for log in logs) or merged.name != name:
+        raise ValueError(f"the runs are not all of {name!r} with one config, recipe, data and software: train anew.")
+    seeds = [run.seed for run in merged.runs]
+    if len(set(seeds)) != len(seeds) or any(run.interrupted for run in merged.runs):
+        raise ValueError(f"the runs of seeds {seeds} must differ by seed and be complete: train them anew.")
+    card = make_card(merged, summary=row.summary, limits=row.limits)
+    target = row.folder if folder is None else Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    best = Path(runs[seeds.index(card.weights.seed)])
+    shutil.copyfile(best / MODEL_FILE, target / "weights.safetensors")
+    write_log(target / LOG_FILE, merged)
+    write_card(target / "card.toml", card)
+    return target
+
+
+def _described(name: str, data: Splits) -> dict[str, Any]:
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {
+        "name": name,
+        "split": "by class, seed 0, the same for every seed of training",
+        "examples": {part: len(examples) for part, examples in parts.items()},
+        "sha256": {part: examples.fingerprint() for part, examples in parts.items()},
+    }
