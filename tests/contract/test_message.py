@@ -102,13 +102,13 @@ MISTAKES = {
         conv2d,
         np.zeros((8, 2, 4, 4), np.float32),
         "(p=2, q=3, n=4) got x float32[8, 2, 4, 4]; it takes (*batch, h, w, p=2, n=4, n=4):"
-        " it has 4 axes, at least 5 are due. Of the space axes (h, w) 1 is missing.",
+        " it has 4 axes, at least 5 are due. One of the space axes (h, w) is missing.",
     ),
     "both space axes missing": (
         conv2d,
         np.zeros((2, 4, 4), np.float32),
         "(p=2, q=3, n=4) got x float32[2, 4, 4]; it takes (*batch, h, w, p=2, n=4, n=4):"
-        " it has 3 axes, at least 5 are due. Of the space axes (h, w) all are missing.",
+        " it has 3 axes, at least 5 are due. The space axes (h, w) are missing.",
     ),
     "integer dtype": (
         dense,

@@ -193,9 +193,10 @@ def _missing(axes: tuple[Axis, ...], shape: tuple[int, ...]) -> _Mended:
     for names, what in ((TIMES, "time"), (SPACES, "space")):
         places = [axis.label for axis in due if axis.label in names]
         if has_neurons and absent <= len(places):
-            text = f"The {what} axis is missing." if len(places) == 1 else f"Of the {what} axes ({', '.join(places)}) "
+            text = f"The {what} axis is missing."
             if len(places) > 1:
-                text += "all are missing." if absent == len(places) else f"{absent} is missing."
+                few = "The" if absent == len(places) else ("One of the", "Two of the")[absent - 1]
+                text = f"{few} {what} axes ({', '.join(places)}) {'is' if few.startswith('One') else 'are'} missing."
             yield text, (1,) * absent + shape
 
 
