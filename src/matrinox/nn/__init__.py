@@ -1,1 +1,71 @@
+"""Layers of matrix neurons, each an `eqx.Module`; any leading axes of what they take are batch."""
 
+from matrinox.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from matrinox.nn.compose import Sequential
+from matrinox.nn.conv import Conv1d, Conv2d, Conv3d
+from matrinox.nn.dropout import Dropout
+from matrinox.nn.encode import EmbedPixels, EmbedSequence, Fold, Patches, Tile
+from matrinox.nn.function import Lambda
+from matrinox.nn.global_pool import (
+    GlobalAvgPool1d,
+    GlobalAvgPool2d,
+    GlobalAvgPool3d,
+    GlobalMaxPool1d,
+    GlobalMaxPool2d,
+    GlobalMaxPool3d,
+)
+from matrinox.nn.linear import Dense
+from matrinox.nn.pool import (
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    SumPool1d,
+    SumPool2d,
+    SumPool3d,
+)
+from matrinox.nn.readout import Flatten, FrobeniusNorm, Mean, Trace
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "Dense",
+    "Dropout",
+    "EmbedPixels",
+    "EmbedSequence",
+    "Flatten",
+    "Fold",
+    "FrobeniusNorm",
+    "GlobalAvgPool1d",
+    "GlobalAvgPool2d",
+    "GlobalAvgPool3d",
+    "GlobalMaxPool1d",
+    "GlobalMaxPool2d",
+    "GlobalMaxPool3d",
+    "Lambda",
+    "LeakyReLU",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+    "Mean",
+    "Patches",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "SumPool1d",
+    "SumPool2d",
+    "SumPool3d",
+    "Tanh",
+    "Tile",
+    "Trace",
+]

@@ -1,0 +1,158 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from matrinox import functional, nn
+from matrinox.contract import ContractError
+from matrinox.initializers import identity_plus_noise
+from matrinox.nn import Conv1d, Conv2d, Conv3d
+
+CONVS = {1: Conv1d, 2: Conv2d, 3: Conv3d}
+THEIRS = {1: eqx.nn.Conv1d, 2: eqx.nn.Conv2d, 3: eqx.nn.Conv3d}
+TWINS = {1: functional.matrix_conv1d, 2: functional.matrix_conv2d, 3: functional.matrix_conv3d}
+
+every_rank = pytest.mark.parametrize("axes", [1, 2, 3])
+
+
+def with_random_bias(layer):
+    bias = jax.random.normal(jax.random.key(9), layer.bias.shape, layer.bias.dtype)
+    return eqx.tree_at(lambda layer: layer.bias, layer, bias)
+
+
+def test_conv1d_sums_over_the_kernel_and_adds_the_bias():
+    layer = Conv1d(p=1, q=1, n=2, kernel=2, key=jax.random.key(0))
+    exchange = jnp.array([[0.0, 1.0], [1.0, 0.0]])
+    weight = jnp.stack([jnp.eye(2), exchange])[None, None]
+    layer = eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, 100 * jnp.eye(2)[None]))
+    x = jnp.arange(12.0).reshape(3, 1, 2, 2)
+    # x_t + the rows of x_(t+1) exchanged + 100 I:
+    # [[0, 1], [2, 3]] + [[6, 7], [4, 5]] + 100 I, then [[4, 5], [6, 7]] + [[10, 11], [8, 9]] + 100 I
+    assert np.array_equal(layer(x)[:, 0], [[[106.0, 8.0], [6.0, 108.0]], [[114.0, 16.0], [14.0, 116.0]]])
+
+
+@every_rank
+@pytest.mark.parametrize(
+    ("options", "padding"),
+    [
+        ({}, 0),
+        ({"stride": 2, "padding": "SAME"}, "SAME of matnets"),
+        ({"dilation": 2, "groups": 2}, 0),
+        ({"use_bias": False}, 0),
+    ],
+    ids=["plain", "stride, SAME", "dilation, groups", "no bias"],
+)
+def test_conv_equals_eqx_conv_when_n_is_1(axes, options, padding):
+    kernel = (3, 2, 3)[:axes]
+    ours = CONVS[axes](p=4, q=6, n=1, kernel=kernel, key=jax.random.key(0), **options)
+    if ours.bias is not None:
+        ours = with_random_bias(ours)
+    if padding:
+        padding = tuple(((size - 1) // 2, size // 2) for size in kernel)
+    theirs = THEIRS[axes](4, 6, kernel, key=jax.random.key(1), **{**options, "padding": padding})
+    theirs = eqx.tree_at(lambda layer: layer.weight, theirs, ours.weight[..., 0, 0])
+    if ours.bias is not None:
+        theirs = eqx.tree_at(lambda layer: layer.bias, theirs, ours.bias.reshape(6, *(1,) * axes))
+    x = jax.random.normal(jax.random.key(2), (2, *(6, 5, 6)[:axes], 4))
+    expected = jnp.moveaxis(jax.vmap(theirs)(jnp.moveaxis(x, -1, 1)), 1, -1)
+    np.testing.assert_allclose(ours(x[..., None, None])[..., 0, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+@every_rank
+def test_conv_is_its_functional_twin(axes):
+    layer = with_random_bias(CONVS[axes](p=2, q=4, n=2, kernel=2, stride=2, groups=2, key=jax.random.key(0)))
+    x = jax.random.normal(jax.random.key(1), (*(4,) * axes, 2, 2, 2))
+    assert np.array_equal(layer(x), TWINS[axes](layer.params, x, stride=2, groups=2))
+
+
+@every_rank
+def test_conv_of_kernel_1_is_dense_at_every_place(axes):
+    layer = with_random_bias(CONVS[axes](p=2, q=3, n=2, kernel=1, key=jax.random.key(0)))
+    dense = nn.Dense(p=2, q=3, n=2, key=jax.random.key(0))
+    weight = layer.weight.reshape(3, 2, 2, 2)
+    dense = eqx.tree_at(lambda layer: (layer.weight, layer.bias), dense, (weight, layer.bias))
+    x = jax.random.normal(jax.random.key(1), (*(3,) * axes, 2, 2, 2))
+    np.testing.assert_allclose(layer(x), dense(x), rtol=1e-5, atol=1e-6)
+
+
+@every_rank
+@pytest.mark.parametrize("kernel", [3, 2])
+def test_the_identity_initializer_with_same_padding_changes_nothing(axes, kernel):
+    layer = CONVS[axes](
+        p=2, q=2, n=2, kernel=kernel, padding="SAME", initializer=identity_plus_noise(0.0), key=jax.random.key(0)
+    )
+    x = jax.random.normal(jax.random.key(1), (*(3,) * axes, 2, 2, 2))
+    np.testing.assert_allclose(layer(x), x, rtol=1e-6)
+
+
+@every_rank
+def test_conv_knows_its_sizes(axes):
+    layer = CONVS[axes](p=4, q=6, n=3, kernel=(3, 2, 1)[:axes], groups=2, key=jax.random.key(0))
+    assert (layer.p, layer.q, layer.n, layer.kernel) == (4, 6, 3, (3, 2, 1)[:axes])
+    assert layer.weight.shape == (6, 2, *layer.kernel, 3, 3)
+    assert layer.params.W is layer.weight
+    assert layer.params.B is layer.bias
+
+
+def test_sizes_of_stacked_convolutions_are_those_of_each():
+    keys = jax.random.split(jax.random.key(0), 5)
+    layers = eqx.filter_vmap(lambda key: Conv2d(p=2, q=3, n=4, kernel=(3, 2), key=key))(keys)
+    assert (layers.p, layers.q, layers.n, layers.kernel) == (2, 3, 4, (3, 2))
+    y = eqx.filter_vmap(lambda layer, x: layer(x), in_axes=(0, None))(layers, jnp.ones((3, 3, 2, 4, 4)))
+    assert y.shape == (5, 1, 2, 3, 4, 4)
+
+
+def test_the_default_weight_keeps_the_variance_of_the_entries():
+    layer = Conv2d(p=16, q=32, n=4, kernel=3, key=jax.random.key(0))
+    y = layer(jax.random.normal(jax.random.key(1), (8, 6, 6, 16, 4, 4)))
+    assert float(jnp.var(y)) == pytest.approx(1.0, rel=0.1)
+
+
+def test_a_bias_starts_at_zero_and_may_be_left_out():
+    assert not np.any(Conv1d(p=2, q=3, n=2, kernel=2, key=jax.random.key(0)).bias)
+    assert Conv1d(p=2, q=3, n=2, kernel=2, use_bias=False, key=jax.random.key(0)).bias is None
+
+
+@every_rank
+def test_neurons_that_groups_do_not_divide_are_refused(axes):
+    with pytest.raises(
+        ValueError, match=r"`p` \(=3\) must be divisible by `groups` \(=2\): choose `p` as a multiple of 2"
+    ):
+        CONVS[axes](p=3, q=4, n=2, kernel=1, groups=2, key=jax.random.key(0))
+    with pytest.raises(
+        ValueError, match=r"`q` \(=5\) must be divisible by `groups` \(=2\): choose `q` as a multiple of 2"
+    ):
+        CONVS[axes](p=4, q=5, n=2, kernel=1, groups=2, key=jax.random.key(0))
+
+
+@every_rank
+@pytest.mark.parametrize("size", ["p", "q", "n", "kernel", "groups", "stride", "dilation"])
+def test_a_size_below_1_is_refused(axes, size):
+    sizes = {"p": 2, "q": 3, "n": 4, "kernel": 2, size: 0}
+    with pytest.raises(ValueError, match=rf"`{size}` \(=0\) must be at least 1"):
+        CONVS[axes](**sizes, key=jax.random.key(0))
+
+
+@every_rank
+@pytest.mark.parametrize("option", ["kernel", "stride", "dilation"])
+def test_sizes_of_another_count_of_axes_are_refused(axes, option):
+    options = {"kernel": 2, option: (2,) * (axes + 1)}
+    with pytest.raises(
+        ValueError, match=rf"`{option}` \(=\(2, .*\)\) must have {axes} sizes?: give an int, or one size"
+    ):
+        CONVS[axes](p=2, q=3, n=4, **options, key=jax.random.key(0))
+
+
+@every_rank
+def test_padding_of_a_wrong_name_is_refused_when_the_layer_is_built(axes):
+    with pytest.raises(ValueError, match=r"`padding` \(='VALUD'\) must be .*: did you mean 'VALID'\?"):
+        CONVS[axes](p=2, q=3, n=4, kernel=2, padding="VALUD", key=jax.random.key(0))
+
+
+def test_a_missing_space_axis_and_swapped_p_and_q_are_refused():
+    layer = Conv2d(p=2, q=3, n=4, kernel=3, key=jax.random.key(0))
+    with pytest.raises(ContractError, match=r"Conv2d\(p=2, q=3, n=4\) got x float32\[8, 2, 4, 4\].*it has 4 axes"):
+        layer(jnp.ones((8, 2, 4, 4)))
+    with pytest.raises(ContractError, match="axis -3 is 3, p is 2"):
+        layer(jnp.ones((8, 8, 3, 4, 4)))
