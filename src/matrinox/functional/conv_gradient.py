@@ -104,7 +104,7 @@ def _input_gradient(g: Array, w: Array, *, space: tuple[int, ...], geometry: Geo
 
 
 def _kernel_gradient_by_convolution(x: Array, g: Array, *, kernel: tuple[int, ...], geometry: Geometry) -> Array:
-    w = jax.ShapeDtypeStruct((*kernel, x.shape[-1] // geometry.groups, g.shape[-1]), x.dtype)
+    w = jnp.broadcast_to(_zero_of(x), (*kernel, x.shape[-1] // geometry.groups, g.shape[-1]))
     return jax.linear_transpose(lambda w: _convolve(x, w, geometry=geometry), w)(g)[0]
 
 
@@ -116,17 +116,17 @@ def _kernel_gradient_by_patches(x: Array, g: Array, *, kernel: tuple[int, ...], 
     if chunks <= 1:
         total = product(x, g)
     else:
+        start = jnp.zeros((groups, g.shape[-1] // groups, taps, x.shape[-1] // groups), _accumulator(x)) + _zero_of(x)
         parts = _in_chunks(x, chunks), _in_chunks(g, chunks)
-        start = jnp.zeros((groups, g.shape[-1] // groups, taps, x.shape[-1] // groups), _accumulator(x))
         total, _ = lax.scan(lambda total, part: (total + product(*part), None), start, parts)
     return total.transpose(2, 3, 0, 1).reshape(*kernel, -1, g.shape[-1]).astype(x.dtype)
 
 
 def _in_chunks(array: Array, chunks: int) -> Array:
-    # Rows of zeros at the end add nothing to a sum of products.
     rows = ceil(array.shape[0] / chunks)
     missing = chunks * rows - array.shape[0]
     if missing:
+        # Rows of zeros add nothing to a sum of products.
         array = jnp.pad(array, ((0, missing),) + ((0, 0),) * (array.ndim - 1))
     return array.reshape(chunks, rows, *array.shape[1:])
 
@@ -146,9 +146,17 @@ def _patch_product(x: Array, g: Array, *, kernel: tuple[int, ...], geometry: Geo
         first = [index * dilation for index, dilation in zip(tap, geometry.dilation, strict=True)]
         last = [start + span for start, span in zip(first, spans, strict=True)]
         taps.append(lax.slice(x, (0, *first, 0), (x.shape[0], *last, x.shape[-1]), (1, *geometry.stride, 1)))
-    patches = jnp.stack(taps, axis=-2).reshape(prod(g.shape[:-1]), len(taps), geometry.groups, -1)
-    g = g.reshape(prod(g.shape[:-1]), geometry.groups, -1)
-    return jnp.einsum("mgo,mkgc->gokc", g, patches, preferred_element_type=_accumulator(x))
+    patches = jnp.stack(taps, axis=-2)
+    positions, groups = prod(g.shape[:-1]), geometry.groups
+    if groups == 1:
+        # A group axis of length 1 would keep XLA from its plain matrix product.
+        rows = patches.reshape(positions, -1), g.reshape(positions, -1)
+        product = jnp.einsum("mk,mo->ok", *rows, preferred_element_type=_accumulator(x))
+        return product.reshape(1, -1, len(taps), x.shape[-1])
+    patches = patches.reshape(positions, len(taps), groups, -1)
+    return jnp.einsum(
+        "mkgc,mgo->gokc", patches, g.reshape(positions, groups, -1), preferred_element_type=_accumulator(x)
+    )
 
 
 def _convolve_batched(operands: Sequence[Array], dims: Sequence[Any], *, geometry: Geometry) -> tuple[Array, int]:
