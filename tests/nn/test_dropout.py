@@ -12,7 +12,7 @@ KEY = jax.random.key(0)
 
 
 def test_dropout_equals_eqx_dropout_under_the_same_key():
-    x = jax.random.normal(KEY, (7, 5, 3, 3))
+    x = np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)
     assert np.array_equal(Dropout(0.3)(x, key=KEY), eqx.nn.Dropout(0.3)(x, key=KEY))
 
 
@@ -24,7 +24,7 @@ def test_entries_are_dropped_or_scaled_and_the_mean_stays():
 
 
 def test_neurons_are_dropped_whole():
-    x = jax.random.uniform(KEY, (200, 10, 4, 4), minval=1.0)
+    x = np.random.default_rng(0).uniform(1, 2, size=(200, 10, 4, 4)).astype(np.float32)
     y = np.asarray(Dropout(0.4, neurons=True)(x, key=KEY))
     gone = (y == 0).all(axis=(-2, -1))
     np.testing.assert_allclose(y[~gone], np.asarray(x)[~gone] / 0.6, rtol=1e-6)
@@ -44,7 +44,7 @@ def test_one_key_draws_once():
 
 
 def test_jit_changes_nothing_and_vmap_takes_a_key_for_each_example():
-    layer, x, keys = Dropout(0.5), jnp.ones((3, 4, 4, 4)), jax.random.split(KEY, 3)
+    layer, x, keys = Dropout(0.5), jnp.ones((3, 2, 4, 4)), jax.random.split(KEY, 3)
     assert np.array_equal(eqx.filter_jit(layer)(x, key=KEY), layer(x, key=KEY))
     mapped = jax.vmap(lambda x, key: layer(x, key=key))(x, keys)
     assert np.array_equal(mapped[1], layer(x[1], key=keys[1]))
@@ -67,7 +67,7 @@ def test_inference_may_be_how_it_starts():
 
 @pytest.mark.parametrize("rate", [0, 0.0])
 def test_a_rate_of_zero_needs_no_key(rate):
-    x = jax.random.normal(KEY, (2, 3, 3))
+    x = np.ones((2, 3, 3), np.float32)
     assert np.array_equal(Dropout(rate)(x), x)
 
 

@@ -37,28 +37,39 @@ def without(layer: Callable[..., eqx.Module], *args: Any, **options: Any) -> Cal
     return lambda key, dtype: layer(*args, **options)
 
 
+def drawn(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """An initializer that compiles nothing."""
+    seed = int(jax.random.key_data(key)[-1])
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype) / 3
+
+
 def chain(key: jax.Array, dtype: Any) -> eqx.Module:
-    return nn.Sequential([nn.Dense(p=2, q=2, n=3, key=key, dtype=dtype), nn.Tanh()])
+    return nn.Sequential([nn.Dense(p=2, q=2, n=3, initializer=drawn, key=key, dtype=dtype), nn.Tanh()])
 
 
 ROWS = {
     "Dense": Row(
-        lambda key, dtype: nn.Dense(p=2, q=5, n=3, key=key, dtype=dtype), DENSE, (2, 4, 4), "axis -2 is 4, n is 3"
+        lambda key, dtype: nn.Dense(p=2, q=5, n=3, initializer=drawn, key=key, dtype=dtype),
+        DENSE,
+        (2, 4, 4),
+        "axis -2 is 4, n is 3",
     ),
     "Conv1d": Row(
-        lambda key, dtype: nn.Conv1d(p=2, q=5, n=3, kernel=3, padding="SAME", key=key, dtype=dtype),
+        lambda key, dtype: nn.Conv1d(p=2, q=5, n=3, kernel=3, padding="SAME", initializer=drawn, key=key, dtype=dtype),
         SEQUENCE,
         (4, 2, 4, 4),
         "axis -2 is 4, n is 3",
     ),
     "Conv2d": Row(
-        lambda key, dtype: nn.Conv2d(p=2, q=4, n=3, kernel=(3, 2), stride=2, groups=2, key=key, dtype=dtype),
+        lambda key, dtype: nn.Conv2d(
+            p=2, q=4, n=3, kernel=(3, 2), stride=2, groups=2, initializer=drawn, key=key, dtype=dtype
+        ),
         IMAGE,
         (4, 4, 2, 4, 4),
         "axis -2 is 4, n is 3",
     ),
     "Conv3d": Row(
-        lambda key, dtype: nn.Conv3d(p=2, q=5, n=3, kernel=2, use_bias=False, key=key, dtype=dtype),
+        lambda key, dtype: nn.Conv3d(p=2, q=5, n=3, kernel=2, use_bias=False, initializer=drawn, key=key, dtype=dtype),
         VOLUME,
         (4, 2, 2, 2, 4, 4),
         "axis -2 is 4, n is 3",
@@ -89,7 +100,7 @@ ROWS = {
     # Its draws depend on the shape: here in inference, tests/nn/test_dropout.py has the rest.
     "Dropout": Row(without(nn.Dropout, 0.5, inference=True), DENSE, WRONG_DENSE),
     "Lambda": Row(
-        lambda key, dtype: nn.Lambda(nn.Dense(p=2, q=5, n=3, key=key, dtype=dtype)),
+        lambda key, dtype: nn.Lambda(nn.Dense(p=2, q=5, n=3, initializer=drawn, key=key, dtype=dtype)),
         DENSE,
         (2, 4, 4),
         "axis -2 is 4, n is 3",
@@ -134,15 +145,16 @@ def test_all_names_are_exported_and_nothing_else_is():
 
 
 @every_layer
-def test_two_leading_batch_axes_equal_two_vmaps(row):
+def test_leading_batch_axes_equal_vmap_and_one_example_needs_none(row):
     layer, x = build(row), examples((2, 2, *row.shape))
-    np.testing.assert_allclose(layer(x), jax.vmap(jax.vmap(layer))(x), rtol=1e-5, atol=1e-6)
 
+    @eqx.filter_jit
+    def run(layer, x):
+        return layer(x), jax.vmap(jax.vmap(layer))(x), layer(x[1, 0])
 
-@every_layer
-def test_one_example_needs_no_batch_axis(row):
-    layer, x = build(row), examples((2, 2, *row.shape))
-    np.testing.assert_allclose(layer(x)[1, 0], layer(x[1, 0]), rtol=1e-5, atol=1e-6)
+    batched, mapped, single = run(layer, x)
+    np.testing.assert_allclose(batched, mapped, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(batched[1, 0], single, rtol=1e-5, atol=1e-6)
 
 
 @every_layer
@@ -171,10 +183,10 @@ def test_gradient_matches_finite_differences_and_reaches_every_parameter(row, x6
 @every_layer
 def test_bfloat16_in_gives_bfloat16_out(row):
     layer, x = build(row, jnp.bfloat16), jnp.asarray(examples((2, *row.shape)), jnp.bfloat16)
-    y = layer(x)
+    y = eqx.filter_jit(layer)(x)
     assert y.dtype == jnp.bfloat16
     wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if eqx.is_inexact_array(leaf) else leaf, layer)
-    reference = wide(x.astype(jnp.float32))
+    reference = eqx.filter_jit(wide)(x.astype(jnp.float32))
     np.testing.assert_allclose(np.asarray(y, np.float32), reference, rtol=0.05, atol=0.05)
 
 
@@ -184,7 +196,7 @@ def test_a_saved_layer_loads_into_a_skeleton(row, tmp_path):
     io.save(tmp_path / "layer.safetensors", layer)
     loaded = io.load(tmp_path / "layer.safetensors", like=skeleton)
     assert eqx.tree_equal(jax.tree.leaves(loaded), jax.tree.leaves(layer)) or not jax.tree.leaves(layer)
-    x = examples((2, *row.shape))
+    x = examples((2, 2, *row.shape))
     np.testing.assert_array_equal(loaded(x), layer(x))
 
 
@@ -227,7 +239,7 @@ def test_a_list_and_integers_are_refused(row):
 
 @every_layer
 def test_a_numpy_array_works_as_a_jax_array_does(row):
-    layer, x = build(row), examples((2, *row.shape))
+    layer, x = build(row), examples((2, 2, *row.shape))
     y = layer(x)
     assert isinstance(y, jax.Array)
     np.testing.assert_array_equal(y, layer(jnp.asarray(x)))
@@ -235,5 +247,5 @@ def test_a_numpy_array_works_as_a_jax_array_does(row):
 
 @every_layer
 def test_a_key_may_always_be_passed(row):
-    layer, x = build(row), examples((2, *row.shape))
+    layer, x = build(row), examples((2, 2, *row.shape))
     np.testing.assert_array_equal(layer(x, key=jax.random.key(0)), layer(x))

@@ -49,13 +49,13 @@ class _Conv(eqx.Module):
                     f"choose `{name}` as a multiple of {groups}."
                 )
         sizes = per_axis("kernel", kernel, self._axes)
-        self.weight = initializer(key, (q, p // groups, *sizes, n, n), dtype)
-        self.bias = jnp.zeros((q, n, n), self.weight.dtype) if use_bias else None
         self.stride = per_axis("stride", stride, self._axes)
         self.dilation = per_axis("dilation", dilation, self._axes)
         pad_pairs(padding, sizes)
         self.padding = padding
         self.groups = groups
+        self.weight = initializer(key, (q, p // groups, *sizes, n, n), dtype)
+        self.bias = jnp.zeros((q, n, n), self.weight.dtype) if use_bias else None
 
     @property
     def p(self) -> int:
