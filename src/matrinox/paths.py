@@ -69,9 +69,7 @@ def replace(
     {'bias': 0.0, 'weight': 2.0}
     """
     found = find(tree, pattern, is_leaf=is_leaf)
-    return jtu.tree_map_with_path(
-        lambda path, leaf: new(leaf) if show(path) in found else leaf, tree, is_leaf=is_leaf
-    )
+    return jtu.tree_map_with_path(lambda path, leaf: new(leaf) if show(path) in found else leaf, tree, is_leaf=is_leaf)
 
 
 def _parse(pattern: str) -> tuple[str, ...]:
