@@ -84,8 +84,11 @@ def worst_ratio(initializer, activation, seed):
     return float(jnp.maximum(ratios, 1 / ratios).max())
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("distribution", ["normal", "truncated_normal", "uniform"])
+@pytest.mark.parametrize(
+    ("distribution", "shape"),
+    [*(("normal", shape) for shape in SHAPES.values()), ("truncated_normal", CONV), ("uniform", CONV)],
+    ids=str,
+)
 def test_variance_scaling_counts_p_and_n_and_the_kernel(distribution, shape):
     weight = variance_scaling(1.5, distribution)(jax.random.key(0), shape, jnp.float32)
     _, p, *kernel, n, _ = shape
