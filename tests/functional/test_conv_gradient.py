@@ -1,0 +1,223 @@
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.extend.core import jaxprs_in_params
+from jax.sharding import AxisType, PartitionSpec
+
+from matrinox.functional import conv_gradient, matrix_conv2d, relu
+from matrinox.functional.conv_gradient import Geometry, convolve
+from matrinox.params import MatrixParams
+
+# What the kernel has besides its size: (3, 2) here, over an input of 7 × 6.
+OPTIONS = {
+    "plain": {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1},
+    "padded": {"stride": (1, 1), "padding": ((1, 2), (3, 0)), "dilation": (1, 1), "groups": 1},
+    "strided": {"stride": (2, 3), "padding": ((1, 0), (0, 1)), "dilation": (1, 1), "groups": 1},
+    "dilated": {"stride": (1, 1), "padding": ((2, 2), (1, 2)), "dilation": (2, 3), "groups": 1},
+    "grouped": {"stride": (1, 1), "padding": ((1, 1), (0, 1)), "dilation": (1, 1), "groups": 2},
+    "all": {"stride": (2, 1), "padding": ((3, 0), (1, 2)), "dilation": (2, 2), "groups": 2},
+}
+
+
+def draw(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
+
+
+def draw_operands(options):
+    return draw(0, 3, 7, 6, 4), draw(1, 3, 2, 4 // options["groups"], 6)
+
+
+def plain(x, w, *, stride, padding, dilation, groups):
+    """The convolution as JAX differentiates it."""
+    numbers = lax.conv_dimension_numbers(x.shape, w.shape, ("NHWC", "HWIO", "NHWC"))
+    return lax.conv_general_dilated(
+        x, w, stride, padding, rhs_dilation=dilation, feature_group_count=groups, dimension_numbers=numbers
+    )
+
+
+def bent(conv, options):
+    """A scalar whose derivatives of every order are other than zero."""
+    return lambda x, w: jnp.sum(jnp.sin(conv(x, w, **options)))
+
+
+def gradients(loss):
+    return jax.grad(loss, argnums=(0, 1))
+
+
+def second_gradients(loss):
+    return gradients(lambda x, w: sum(jnp.sum(jnp.cos(part)) for part in gradients(loss)(x, w)))
+
+
+def assert_same(ours, theirs):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_value_and_gradients_of_both_orders_equal_those_of_plain_autodiff(x64, name):
+    options = OPTIONS[name]
+
+    def derivatives(conv):
+        loss = bent(conv, options)
+        return jax.jit(lambda x, w: (conv(x, w, **options), gradients(loss)(x, w), second_gradients(loss)(x, w)))
+
+    x, w = draw_operands(options)
+    assert_same(derivatives(convolve)(x, w), derivatives(plain)(x, w))
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 3), (0, 3)])
+@pytest.mark.parametrize("name", ["strided", "all"])
+def test_mapped_operands_equal_those_of_plain_autodiff(x64, name, axes):
+    options = OPTIONS[name]
+    x, w = draw_operands(options)
+    x = x if axes[0] is None else draw(2, 2, *x.shape)
+    w = w if axes[1] is None else draw(3, *w.shape[:3], 2, w.shape[3])
+
+    def derivatives(conv):
+        loss = bent(conv, options)
+        mapped = jax.vmap(lambda x, w: (conv(x, w, **options), gradients(loss)(x, w)), axes)
+        of_the_sum = gradients(lambda x, w: jnp.sum(jax.vmap(loss, axes)(x, w)))
+        return jax.jit(lambda x, w: (mapped(x, w), of_the_sum(x, w)))(x, w)
+
+    assert_same(derivatives(convolve), derivatives(plain))
+
+
+def test_kernel_gradients_mapped_over_one_operand_equal_a_loop(x64):
+    options = OPTIONS["all"]
+    x, w = draw_operands(options)
+    g = draw(4, *convolve(x, w, **options).shape)
+
+    def kernel_gradient(x, g):
+        return jax.vjp(lambda w: convolve(x, w, **options), w)[1](g)[0]
+
+    xs, gs = draw(5, 2, *x.shape), draw(6, 2, *g.shape)
+    assert_same(jax.vmap(kernel_gradient, (0, None))(xs, g), jnp.stack([kernel_gradient(x, g) for x in xs]))
+    assert_same(jax.vmap(kernel_gradient, (None, 0))(x, gs), jnp.stack([kernel_gradient(x, g) for g in gs]))
+
+
+def test_forward_mode_agrees_with_reverse_mode(x64):
+    options = OPTIONS["all"]
+    x, w = draw_operands(options)
+    loss = bent(convolve, options)
+    tangents = draw(2, *x.shape), draw(3, *w.shape)
+    _, slope = jax.jit(lambda: jax.jvp(loss, (x, w), tangents))()
+    expected = sum(jnp.vdot(g, t) for g, t in zip(gradients(loss)(x, w), tangents, strict=True))
+    np.testing.assert_allclose(slope, expected, rtol=1e-10)
+    # Forward over reverse, as Hessian-vector products are taken, against reverse over reverse.
+    hvp = jax.jit(lambda: jax.jvp(lambda w: jax.grad(loss, 1)(x, w), (w,), tangents[1:])[1])()
+    assert_same(hvp, jax.jit(jax.grad(lambda w: jnp.vdot(jax.grad(loss, 1)(x, w), tangents[1])))(w))
+
+
+def test_transposing_twice_gives_the_convolution_back(x64):
+    options = OPTIONS["all"]
+    x, w = draw_operands(options)
+    for operand, linear in ((x, lambda x: convolve(x, w, **options)), (w, lambda w: convolve(x, w, **options))):
+        transpose = jax.linear_transpose(linear, operand)
+        back = jax.linear_transpose(lambda g: transpose(g)[0], jax.eval_shape(linear, operand))  # noqa: B023
+        np.testing.assert_allclose(back(operand)[0], linear(operand), rtol=1e-10, atol=1e-10)
+
+
+def test_gradients_under_scan_and_checkpoint_equal_those_of_a_loop(x64):
+    options = OPTIONS["strided"]
+    x, w = draw_operands(options)
+    loss = jax.checkpoint(bent(convolve, options))
+    xs = jnp.stack([x, 2 * x])
+    _, in_scan = lax.scan(lambda carry, x: (carry, gradients(loss)(x, w)), None, xs)
+    for index in range(2):
+        assert_same([part[index] for part in in_scan], gradients(bent(plain, options))(xs[index], w))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_kernel_gradient_by_patches_equals_that_by_convolution(x64, monkeypatch, name):
+    options = OPTIONS[name]
+    x, w = draw_operands(options)
+    g = draw(2, *convolve(x, w, **options).shape)
+    geometry = Geometry(options["stride"], options["padding"], options["dilation"], (1, 1), options["groups"])
+    arguments = {"x": x, "g": g, "kernel": (3, 2), "geometry": geometry}
+    by_convolution = conv_gradient._kernel_gradient_by_convolution(**arguments)
+    # One chunk; chunks of two with one row of zeros; chunks of one.
+    for entries in (2**20, 2 * g[0].size * 4, 1):
+        monkeypatch.setattr(conv_gradient, "_CHUNK", entries)
+        assert_same(conv_gradient._kernel_gradient_by_patches(**arguments), by_convolution)
+
+
+def test_kernel_gradient_of_half_precision_is_summed_in_single_precision():
+    # A running sum of ones in bfloat16 stops at 256.
+    x, w = jnp.ones((1000, 3, 3, 1), jnp.bfloat16), jnp.ones((1, 1, 1, 1), jnp.bfloat16)
+    gradient = jax.grad(lambda w: jnp.sum(convolve(x, w, **OPTIONS["plain"]), dtype=jnp.float32))(w)
+    assert gradient.dtype == jnp.bfloat16
+    np.testing.assert_allclose(gradient.ravel(), [9000], rtol=0.01)
+
+
+def test_kernel_gradient_of_a_shared_kernel_is_summed_over_devices(x64):
+    options = OPTIONS["strided"]
+    x, w = draw_operands(options)
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
+    shared, split = PartitionSpec(), PartitionSpec("data")
+    loss = jax.shard_map(
+        lambda x, w: lax.psum(bent(convolve, options)(x, w), "data"),
+        mesh=mesh,
+        in_specs=(split, shared),
+        out_specs=shared,
+    )
+    assert_same(jax.jit(gradients(loss))(x, w), gradients(bent(plain, options))(x, w))
+
+
+def equations(jaxpr) -> Iterator:
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in jaxprs_in_params(eqn.params):
+            yield from equations(inner)
+
+
+def scanned_training(stride):
+    """Three steps of gradient descent on a network of two convolutions, in one scan."""
+
+    def loss(layers, x):
+        for params in layers:
+            x = relu(matrix_conv2d(params, x, stride=stride, padding="SAME"))
+        return jnp.mean(jnp.square(x))
+
+    def step(layers, x):
+        slopes = jax.grad(loss)(layers, x)
+        return jax.tree.map(lambda leaf, slope: leaf - 0.1 * slope, layers, slopes), None
+
+    layers = [MatrixParams(jnp.ones((4, p, 3, 3, 2, 2)), jnp.ones((4, 2, 2))) for p in (3, 4)]
+    return jax.jit(lambda layers, batches: lax.scan(step, layers, batches)[0]), layers, jnp.ones((3, 5, 8, 8, 3, 2, 2))
+
+
+ORDINARY = "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]"
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_no_gradient_convolution_is_left_in_a_scanned_training_step(stride):
+    train, layers, batches = scanned_training(stride)
+    found = list(equations(jax.make_jaxpr(train)(layers, batches).jaxpr))
+    names = [eqn.primitive.name for eqn in found]
+    # Two layers forward, the second one's input gradient, and no convolution for the two kernels.
+    assert names.count("matrix_convolve") == 3
+    assert names.count("matrix_convolve_kernel_gradient") == 2
+    assert "conv_general_dilated" not in names
+    spread = [eqn.params["geometry"].spread for eqn in found if eqn.primitive.name == "matrix_convolve"]
+    assert sorted(spread) == [(1, 1), (1, 1), (stride, stride)]
+    lowered = train.trace(layers, batches).lower(lowering_platforms=("cpu",)).as_text()
+    assert lowered.count("stablehlo.convolution") == 3
+    assert lowered.count(f"dim_numbers = {ORDINARY}") == 3
+
+
+def test_plain_autodiff_would_leave_gradient_convolutions():
+    options = OPTIONS["plain"]
+    x, w = draw_operands(options)
+    lowered = jax.jit(gradients(bent(plain, options))).lower(x, w).as_text()
+    assert lowered.count("stablehlo.convolution") == 3
+    assert lowered.count(f"dim_numbers = {ORDINARY}") == 1
+
+
+def test_other_platforms_take_the_kernel_gradient_by_convolution():
+    train, layers, batches = scanned_training(1)
+    lowered = train.trace(layers, batches).lower(lowering_platforms=("cuda",)).as_text()
+    assert lowered.count("stablehlo.convolution") == 5

@@ -1,0 +1,63 @@
+import pytest
+
+from matrinox.functional.window import pad_pairs, per_axis, require_fit
+
+
+def test_one_size_holds_for_every_axis():
+    assert per_axis("stride", 2, 3) == (2, 2, 2)
+    assert per_axis("stride", (1, 2), 2) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("padding", "pairs"),
+    [
+        ("VALID", ((0, 0), (0, 0))),
+        ("SAME", ((1, 1), (1, 2))),
+        (2, ((2, 2), (2, 2))),
+        ((1, 0), ((1, 1), (0, 0))),
+        (((1, 2), 3), ((1, 2), (3, 3))),
+    ],
+)
+def test_padding_becomes_a_pair_for_each_axis(padding, pairs):
+    assert pad_pairs(padding, (3, 4)) == pairs
+
+
+@pytest.mark.parametrize("extent", range(1, 8))
+def test_same_padding_keeps_the_length_and_puts_the_odd_one_after(extent):
+    ((before, after),) = pad_pairs("SAME", (extent,))
+    assert before + after == extent - 1
+    assert after - before in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ((1, 2), r"`stride` \(=\(1, 2\)\) must have 1 size: give an int, or one size for each axis"),
+        (0, r"`stride` \(=0\) must be at least 1: choose a positive size"),
+        ((-1,), r"`stride` \(=\(-1,\)\) must be at least 1"),
+    ],
+)
+def test_sizes_are_refused(value, message):
+    with pytest.raises(ValueError, match=message):
+        per_axis("stride", value, 1)
+
+
+@pytest.mark.parametrize(
+    ("padding", "message"),
+    [
+        ("SMAE", r"`padding` \(='SMAE'\) must be 'SAME', 'VALID', an int or pairs of ints: did you mean 'SAME'\?"),
+        ("valid", "did you mean 'VALID'"),
+        ((1, 2, 3), r"`padding` \(=\(1, 2, 3\)\) must have 2 entries: give \(\(1, 1\), \(1, 1\)\)"),
+        (-1, r"`padding` \(=-1\) must not be negative: cut the array instead"),
+        (((0, -1), 0), "must not be negative"),
+    ],
+)
+def test_paddings_are_refused(padding, message):
+    with pytest.raises(ValueError, match=message):
+        pad_pairs(padding, (3, 4))
+
+
+def test_a_window_that_fits_nowhere_is_refused():
+    require_fit("window", (3, 3), (3, 1), ((0, 0), (1, 1)))
+    with pytest.raises(ValueError, match=r"`window` spans 3 along w, which is 1 long \(padded: 2\): choose a smaller"):
+        require_fit("window", (3, 3), (3, 1), ((0, 0), (1, 0)))
