@@ -97,18 +97,21 @@ def test_predict_takes_one_example_and_any_leading_axes(tmp_path, capsys):
 
 def test_ctrl_c_keeps_the_last_complete_file_and_says_so(tmp_path):
     out = tmp_path / "out"
-    command = [*PROGRAM, "train", "mlp-digits", "--steps", "1000000", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # Tests that run in the background may have been started with Ctrl-C ignored, which a process inherits.
+    attentive = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);" + PROGRAM[-1]
+    command = [*PROGRAM[:-1], attentive, "train", "mlp-digits", "--steps", "1000000", "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 240
         while not (out / "model.safetensors").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=240)
+        seen, err = process.communicate(timeout=240)
     finally:
         process.kill()
     assert process.returncode == 130
     assert err.count("\n") == 1
+    assert "stopping after this round; Ctrl-C again stops at once" in seen
     run = read_log(out / "log.json").runs[0]
     assert run.interrupted
     due = f"of 1000000: {out / 'model.safetensors'} is complete and holds the best so far (step {run.best_step}, "
@@ -117,19 +120,18 @@ def test_ctrl_c_keeps_the_last_complete_file_and_says_so(tmp_path):
     assert zoo.load(out / "model.safetensors")(np.zeros((1, 64), np.float32)).shape == (1, 10)
 
 
-def test_ctrl_c_before_there_is_a_file_says_that_there_is_none(tmp_path, monkeypatch, capsys):
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("matrinox.zoo.reproduce.fit", stop)
-    status, err = refused_after_output(capsys, "train", "mlp-digits", "--out", str(tmp_path / "out"))
-    assert status == 130
-    assert err == "matrinox: stopped before the first evaluation: no file was written\n"
-
-
-def refused_after_output(capsys, *words: str) -> tuple[int, str]:
-    status = cli.main(words)
-    return status, capsys.readouterr().err
+def test_ctrl_c_before_there_is_a_file_says_that_there_is_none(tmp_path):
+    program = (
+        "import sys, matrinox.zoo.runs as runs\n"
+        "def fit(*_, **__): raise KeyboardInterrupt\n"
+        "sys.modules['matrinox.zoo.runs'].fit = fit\n"
+        f"sys.argv = ['matrinox', 'train', 'mlp-digits', '--out', {str(tmp_path / 'out')!r}]\n"
+        "from matrinox.cli import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130
+    assert done.stderr == "matrinox: stopped before the first evaluation: no file was written\n"
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_list_shows_every_model_with_what_its_card_says(capsys):
@@ -196,7 +198,7 @@ def test_help_of_a_command_tells_its_options(command, capsys):
         (["train", "cnn-digits", "--steps", "-1"], "--steps (=-1) must be at least 1"),
         (["eval", "cnn-digits", "--part", "tets"], "invalid choice 'tets' for argument '--part'"),
         (["list", "everything"], "`matrinox list` does not take 'everything': leave it out"),
-        (["--verbose"], "--verbose"),
+        (["--verbose"], "'--verbose' stands before a command: begin with one of train, eval, predict, list, show"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(words, said, capsys):
@@ -223,12 +225,33 @@ def test_other_errors_are_one_line_and_status_1(tmp_path, monkeypatch, capsys):
         ("predict", "cnn-digits", "--input", "integers.npy"): "integers.npy holds uint8: scale it as in training",
         ("predict", "cnn-digits", "--input", "nan.npy"): "nan.npy holds nan or infinity",
         ("predict", "cnn-digits", "--input", "wrong.npy"): "axis -3 is 9, height is 8",
-        ("train", "mlp-digits", "--out", "text.npy"): "text.npy",
     }
     for words, said in cases.items():
         status, err = refused(capsys, *words)
         assert status == 1, words
         assert said in err
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_and_status_1(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["train", "mlp-digits", "--out", str(tmp_path / "file")]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("matrinox: ")
+    assert err.count("\n") == 1
+    assert str(tmp_path / "file") in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_complaint_is_the_same_in_every_encoding(encoding):
+    done = subprocess.run(
+        [*PROGRAM, "train", "cnn-digits", "--seed", "one"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "matrinox: Error parsing --seed: invalid literal for int() with base 10: 'one'\n"
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(capsys):
@@ -251,15 +274,17 @@ def test_without_scikit_learn_train_names_the_extra(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_help_and_a_misspelt_command_do_not_wait_for_jax():
-    for words in (["--help"], ["train", "--help"], ["trian"]):
-        program = (
-            "import sys\nfrom matrinox import cli\n"
-            f"try: cli.main({words!r})\nexcept SystemExit: pass\n"
-            "print('jax' in sys.modules, file=sys.stderr)"
-        )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-        assert done.stderr.splitlines()[-1] == "False"
+def test_the_command_line_itself_does_not_wait_for_jax():
+    """The file alone, without the package around it: help and a misspelt command import no JAX."""
+    program = (
+        "import runpy, sys\n"
+        f"main = runpy.run_path({cli.__file__!r}, run_name='cli')['main']\n"
+        "for words in (['--help'], ['train', '--help'], ['trian']):\n"
+        "    try: main(words)\n"
+        "    except SystemExit: pass\n"
+        "assert 'jax' not in sys.modules and 'matrinox' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
 
 
 @pytest.mark.slow

@@ -19,9 +19,9 @@ from matrinox.zoo.cnn import CNN as CNN
 from matrinox.zoo.cnn import CNNConfig as CNNConfig
 from matrinox.zoo.mlp import MLP as MLP
 from matrinox.zoo.mlp import MLPConfig as MLPConfig
-from matrinox.zoo.reproduce import Reproduced as Reproduced
-from matrinox.zoo.reproduce import publish as publish
-from matrinox.zoo.reproduce import reproduce as reproduce
+from matrinox.zoo.runs import Reproduced as Reproduced
+from matrinox.zoo.runs import publish as publish
+from matrinox.zoo.runs import reproduce as reproduce
 
 
 def list_models() -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +44,7 @@ class Train(_Command):
     """Train a model of the zoo, evaluate it, and save it as one file.
 
     Writes FOLDER/model.safetensors (the best model by validation loss, from the first round on) and FOLDER/log.json.
-    Ctrl-C stops early and keeps the last complete file.
+    Ctrl-C stops early and keeps the last complete file; Ctrl-C twice does not wait for the round in progress.
 
     Example: matrinox train cnn-digits
     """
@@ -59,7 +60,7 @@ class Train(_Command):
 
     def __call__(self) -> None:
         """Runs the command."""
-        from matrinox.train import show_progress
+        from matrinox.train import ask_to_stop, show_progress
         from matrinox.zoo import reproduce
 
         row = _entry(self.name)
@@ -69,10 +70,10 @@ class Train(_Command):
             row = dataclasses.replace(row, recipe=dataclasses.replace(row.recipe, steps=self.steps))
         folder = Path(self.out or Path("runs") / row.name)
         try:
-            with show_progress(row.recipe.steps) as on_round:
-                done = reproduce(row, seed=self.seed, folder=folder, on_round=on_round)
-        except KeyboardInterrupt:
-            raise _Stopped("stopped before the first evaluation: no file was written") from None
+            with ask_to_stop() as should_stop, show_progress(row.recipe.steps) as on_round:
+                done = reproduce(row, seed=self.seed, folder=folder, on_round=on_round, should_stop=should_stop)
+        except KeyboardInterrupt as error:
+            raise _Stopped("stopped before the first evaluation: no file was written") from error
         run = done.run
         if run.interrupted:
             raise _Stopped(
@@ -123,12 +124,13 @@ class Eval(_Command):
         examples = getattr(parts, self.part)
         seen = evaluate(model, examples, Classification())
         rows = {
+            "file": path,
             "data": f"{name}, {self.part} part, {len(examples)} examples",
             "accuracy": f"{seen.accuracy:.2%}",
             "right": f"{round(seen.accuracy * len(examples))} of {len(examples)}",
             "cross-entropy": f"{seen.loss:.4f}",
         }
-        _print(_facts(path, rows))
+        _print(_facts(self.model, rows))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,13 +248,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         else:
             print(f"matrinox: {_one_line(error)}", file=sys.stderr)
+        if arguments is None and isinstance(error.__cause__ or error, KeyboardInterrupt):
+            # XLA's threads may still be compiling, and taking the interpreter down under them crashes.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(130)
         return 2 if isinstance(error, UsageError) else 130 if isinstance(error, _Stopped | KeyboardInterrupt) else 1
 
 
 def _parse(words: list[str]) -> Any:
     """The command that the words ask for; where they ask for help, prints it and exits."""
     words = words or ["--help"]
-    if not words[0].startswith("-") and words[0] not in _COMMANDS:
+    if words[0].startswith("-") and words[0] not in ("-h", "--help"):
+        raise UsageError(f"{words[0]!r} stands before a command: begin with one of {', '.join(_COMMANDS)}")
+    if words[0] not in ("-h", "--help", *_COMMANDS):
         raise UsageError(f"there is no command {words[0]!r}: {_did_you_mean(words[0], _COMMANDS)}")
     kinds = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in _COMMANDS.items())
     complaint = StringIO()
@@ -277,13 +286,14 @@ def _parse(words: list[str]) -> Any:
 
 
 def _said_in_box(text: str) -> str:
-    """What tyro's complaint, a box of several lines, says before its first rule, as one line."""
+    """What tyro's complaint, a box of several lines, says first: the lines below its title and above a rule, as one."""
     said = []
     for line in text.splitlines()[1:]:
         words = line.strip("│| ")
-        if not words.strip("─-╰╯+"):
+        if words.strip("─-╰╯+"):
+            said.append(words)
+        elif said:
             break
-        said.append(words)
     return " ".join(said) or "the command line is not understood: see `matrinox --help`"
 
 

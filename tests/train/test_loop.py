@@ -123,15 +123,13 @@ def test_a_model_is_not_applied_to_nothing(linear):
         apply_model(linear(2, 3), np.zeros((0, 2), np.float32))
 
 
-def test_better_is_by_accuracy_and_then_by_loss():
-    def seen(accuracy, loss):
-        return Round(1, 0.0, 0.0, loss, accuracy)
+def test_better_is_a_lower_validation_loss():
+    def seen(loss):
+        return Round(1, 0.0, 0.0, loss, 0.5)
 
-    assert seen(0.5, 1.0).beats(None)
-    assert seen(0.6, 2.0).beats(seen(0.5, 1.0))
-    assert not seen(0.5, 0.1).beats(seen(0.6, 2.0))
-    assert seen(0.5, 0.9).beats(seen(0.5, 1.0))
-    assert not seen(0.5, 1.0).beats(seen(0.5, 1.0))
+    assert seen(1.0).beats(None)
+    assert seen(0.9).beats(seen(1.0))
+    assert not seen(1.0).beats(seen(1.0))
 
 
 def test_fit_learns_and_reports_every_round(linear, blobs, recipe):
@@ -152,13 +150,13 @@ def test_fit_keeps_the_best_by_validation_not_the_last(linear, blobs):
     fitted = fit(
         linear(2, 3), blobs, blobs, recipe, key=jax.random.key(3), on_best=lambda model, now: improved.append(now)
     )
-    scores = [(now.validation_accuracy, -now.validation_loss) for now in fitted.rounds]
-    best = scores.index(max(scores))
-    assert best < len(scores) - 1
+    losses = [now.validation_loss for now in fitted.rounds]
+    best = losses.index(min(losses))
+    assert best < len(losses) - 1
     assert fitted.best == fitted.rounds[best]
     assert improved[-1] == fitted.best
     assert evaluate(fitted.model, blobs, TASK).accuracy == fitted.best.validation_accuracy
-    assert [now for i, now in enumerate(fitted.rounds) if scores[i] > max(scores[:i], default=(0.0, 0.0))] == improved
+    assert [now for i, now in enumerate(fitted.rounds) if losses[i] < min(losses[:i], default=np.inf)] == improved
 
 
 def test_the_same_key_gives_the_same_digits(linear, blobs, recipe):
@@ -178,6 +176,33 @@ def test_ctrl_c_after_a_round_keeps_the_best_so_far(linear, blobs, recipe):
     assert fitted.interrupted
     assert [now.step for now in fitted.rounds] == [5, 10]
     assert evaluate(fitted.model, blobs, TASK).accuracy == fitted.best.validation_accuracy
+
+
+def test_a_run_asked_to_stop_ends_behind_its_round(linear, blobs, recipe):
+    heard = []
+    fitted = fit(
+        linear(2, 3),
+        blobs,
+        blobs,
+        recipe,
+        key=jax.random.key(0),
+        on_round=heard.append,
+        should_stop=lambda: len(heard) == 3,
+    )
+    assert fitted.interrupted
+    assert [now.step for now in fitted.rounds] == [5, 10, 15]
+
+
+def test_a_run_asked_to_stop_in_its_last_round_is_complete(linear, blobs, recipe):
+    heard = []
+    stop_at_last = {"on_round": heard.append, "should_stop": lambda: len(heard) == 5}
+    fitted = fit(linear(2, 3), blobs, blobs, recipe, key=jax.random.key(0), **stop_at_last)
+    assert not fitted.interrupted
+
+
+def test_a_run_asked_to_stop_before_it_began_raises(linear, blobs, recipe):
+    with pytest.raises(KeyboardInterrupt):
+        fit(linear(2, 3), blobs, blobs, recipe, key=jax.random.key(0), should_stop=lambda: True)
 
 
 def test_ctrl_c_before_the_first_round_is_not_swallowed(linear, blobs, recipe):

@@ -5,7 +5,7 @@ import pytest
 
 from matrinox.data import list_builtin
 from matrinox.zoo import CATALOGUE, FAMILIES, entry
-from matrinox.zoo.reproduce import count_parameters
+from matrinox.zoo.runs import count_parameters
 
 
 def test_every_row_is_named_as_it_is_filed_and_has_its_files():

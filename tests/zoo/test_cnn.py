@@ -12,7 +12,7 @@ from jax import lax
 from matrinox import io
 from matrinox.contract import ContractError
 from matrinox.zoo import CNN, CNNConfig
-from matrinox.zoo.reproduce import count_parameters
+from matrinox.zoo.runs import count_parameters
 
 SMALL = CNNConfig(height=6, width=4, channels=2, n=2, stages=((3,),), classes=5)
 

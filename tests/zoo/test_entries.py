@@ -10,7 +10,7 @@ import pytest
 from matrinox import io, zoo
 from matrinox.data import load_builtin, split
 from matrinox.train import Classification, evaluate, read_log, unpack
-from matrinox.zoo.reproduce import count_parameters
+from matrinox.zoo.runs import count_parameters
 
 
 @pytest.fixture(params=zoo.list_models())

@@ -1,5 +1,6 @@
 """Training: a task, an optimiser, a state, the loop, and the log of a run."""
 
+from matrinox.train.interrupt import ask_to_stop as ask_to_stop
 from matrinox.train.log import Run as Run
 from matrinox.train.log import RunLog as RunLog
 from matrinox.train.log import Score as Score

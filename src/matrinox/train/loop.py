@@ -63,11 +63,8 @@ class Round:
     validation_accuracy: float
 
     def beats(self, other: "Round | None") -> bool:
-        """Whether validation is better: by accuracy, and by loss where accuracy is the same."""
-        return other is None or (self.validation_accuracy, -self.validation_loss) > (
-            other.validation_accuracy,
-            -other.validation_loss,
-        )
+        """Whether validation is better: by loss, which is steadier than the accuracy on a few hundred examples."""
+        return other is None or self.validation_loss < other.validation_loss
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` gives: the best model by validation, its round, all rounds, the last state, and if Ctrl-C came."""
+    """What `fit` gives: the best model by validation loss, its round, all rounds, the last state, if Ctrl-C came."""
 
     model: Any
     best: Round
@@ -194,16 +191,18 @@ def fit(
     key: PRNGKeyArray,
     on_round: Callable[[Round], None] | None = None,
     on_best: Callable[[Any, Round], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Fitted:
-    """Trains a model and keeps the best by validation; the same key gives the same digits on the same machine.
+    """Trains a model and keeps the best by validation loss; the same key gives the same digits on the same machine.
 
-    Ctrl-C after the first round ends the run early: what was best until then is returned, marked `interrupted`.
+    Ctrl-C, or `should_stop`, ends the run early: what was best until then is returned, marked `interrupted`.
 
     **Arguments:** `model`: called as `model(inputs, key=key)`, giving logits; `train`, `validation`; `recipe`; `key`;
-    `on_round`: called after every round; `on_best`: called with the model after every round that is the best so far.
+    `on_round`: called after every round; `on_best`: called with the model after every round that is the best so far;
+    `should_stop`: asked before the first round and after every other but the last.
     **Returns:** `Fitted`.
     **Raises:** `FloatingPointError` if the loss is no longer finite; `ValueError` if a batch exceeds the examples;
-    `KeyboardInterrupt` if stopped before the first round has ended.
+    `KeyboardInterrupt` if stopped before a first round.
     """
     started = time.perf_counter()
     order_key, state_key = jax.random.split(key)
@@ -213,6 +212,8 @@ def fit(
     rounds: list[Round] = []
     kept: tuple[Any, Round] | None = None
     interrupted = False
+    if should_stop is not None and should_stop():
+        raise KeyboardInterrupt
     try:
         for first in range(0, recipe.steps, recipe.steps_per_round):
             count = min(recipe.steps_per_round, recipe.steps - first)
@@ -231,6 +232,9 @@ def fit(
                 on_round(now)
             if best and on_best is not None:
                 on_best(state.model, now)
+            if should_stop is not None and step < recipe.steps and should_stop():
+                interrupted = True
+                break
     except KeyboardInterrupt:
         if kept is None:
             raise

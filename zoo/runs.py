@@ -60,13 +60,15 @@ def reproduce(
     seed: int,
     folder: str | os.PathLike[str],
     on_round: Callable[[Round], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Reproduced:
     """Trains an entry from one seed; writes `model.safetensors`, whenever the validation loss is lower, and `log.json`.
 
-    Ctrl-C ends the run early and leaves the last complete file, with a log that says `interrupted`.
+    Ctrl-C, or `should_stop`, ends the run early and leaves the last complete file, with a log that says `interrupted`.
 
     **Arguments:** `name`: of the entry, or a row of your own; `seed`: of weights, order, shifts and dropout, not of the
-    split; `folder`: where to write, made if need be; `on_round`: called after every round.
+    split; `folder`: where to write, made if need be; `on_round`: called after every round; `should_stop`: as for
+    `fit`.
     **Returns:** what was written.
     **Raises:** `ValueError` for an unknown name; `ImportError` if the data set's library is missing; `OSError` or
     `ModelFileError` if a file cannot be written; `KeyboardInterrupt` if stopped before there was a file.
@@ -86,7 +88,16 @@ def reproduce(
         io.save(model_file, eqx.nn.inference_mode(best), notes={**notes, "step": str(now.step)})
         saved = (best, now)
 
-    fitted = fit(model, data.train, data.validation, row.recipe, key=fit_key, on_round=on_round, on_best=save)
+    fitted = fit(
+        model,
+        data.train,
+        data.validation,
+        row.recipe,
+        key=fit_key,
+        on_round=on_round,
+        on_best=save,
+        should_stop=should_stop,
+    )
     if saved is None:
         raise KeyboardInterrupt
     best, at = saved
