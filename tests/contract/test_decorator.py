@@ -5,7 +5,7 @@ import jaxtyping
 import numpy as np
 import pytest
 from beartype import beartype
-from jaxtyping import Array, Float, jaxtyped
+from jaxtyping import Array, Float, Int, jaxtyped
 
 from matrinox.contract import AnyArray, ContractError, contract
 
@@ -110,6 +110,22 @@ def test_a_subclass_is_checked_by_both_classes():
 def test_arguments_that_are_not_arrays_are_checked():
     with pytest.raises(ContractError, match=r"Affine got rate as 'high' \(str\); it takes a float"):
         Affine(jnp.ones((3, 2, 4, 4)), None, "high")
+
+
+def test_an_int_passes_for_a_float_but_not_the_reverse():
+    assert Affine(jnp.ones((3, 2, 4, 4)), None, 1).rate == 1
+    with pytest.raises(ContractError, match=r"zeros got n as 2.0 \(float\); it takes an int"):
+        Affine.zeros(2.0)
+
+
+def test_a_cast_is_advised_only_to_what_is_taken():
+    @contract
+    def pick(index: Int[AnyArray, "b"]) -> Int[Array, "b"]:
+        return jnp.asarray(index)
+
+    with pytest.raises(ContractError) as caught:
+        pick(np.zeros(2, np.uint32))
+    assert str(caught.value) == "pick got index uint32[2]; it takes integer (b): its dtype is uint32."
 
 
 def test_public_methods_are_checked(affine):

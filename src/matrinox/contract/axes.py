@@ -11,12 +11,16 @@ from typing import Any, get_args
 
 import jaxtyping
 import numpy as np
+from beartype import BeartypeConf
 from jax import Array
 
 from matrinox.contract.sizes import is_array_annotation
 
 AnyArray = Array | np.ndarray
 """What public functions accept: a JAX array or a NumPy array, never a list."""
+
+RULES = BeartypeConf(is_pep484_tower=True)
+"""How beartype checks: an int passes for a float, as it does for type checkers."""
 
 NEURONS = ("p", "q")
 TIMES = ("t", "s")

@@ -11,6 +11,7 @@ import equinox as eqx
 import jaxtyping
 from beartype import beartype
 
+from matrinox.contract.axes import RULES
 from matrinox.contract.locate import locate
 from matrinox.contract.message import callable_name, describe_argument, describe_return
 from matrinox.contract.sizes import evaluate_size, fill_sizes, named_sizes
@@ -96,7 +97,7 @@ def _check_with(fn: Callable[..., Any], signature: inspect.Signature) -> Callabl
         return value
 
     vars(body)["__signature__"] = signature
-    return jaxtyping.jaxtyped(body, typechecker=beartype)
+    return jaxtyping.jaxtyped(body, typechecker=beartype(conf=RULES))
 
 
 def _evaluated_signature(fn: Callable[..., Any], names: Mapping[str, Any]) -> inspect.Signature:

@@ -8,7 +8,7 @@ import equinox as eqx
 import jaxtyping
 from beartype.door import is_bearable
 
-from matrinox.contract.axes import array_annotations
+from matrinox.contract.axes import RULES, array_annotations
 from matrinox.contract.checked import ContractError, checked
 from matrinox.contract.message import describe_argument
 
@@ -73,4 +73,4 @@ def _check_fields_of(cls: Any) -> None:
 
 @jaxtyping.jaxtyped(typechecker=None)
 def _fields_fit(self: Any, fields: Mapping[str, Any]) -> bool:
-    return all(is_bearable(getattr(self, name), hint) for name, hint in fields.items())
+    return all(is_bearable(getattr(self, name), hint, conf=RULES) for name, hint in fields.items())

@@ -16,6 +16,7 @@ from beartype.door import is_bearable
 
 from matrinox.contract.axes import (
     NEURONS,
+    RULES,
     SPACES,
     TIMES,
     Axis,
@@ -96,9 +97,9 @@ def _bind_if_fits(hint: Any, value: Any, arguments: Mapping[str, Any], bindings:
             return True
     others = [option for option in get_args(hint) or (hint,) if option not in arrays]
     if arrays:
-        return any(is_bearable(value, option) for option in others)
+        return any(is_bearable(value, option, conf=RULES) for option in others)
     # Names inside containers cannot be bound from here: jaxtyping has, in the call that failed.
-    return hint is inspect.Signature.empty or is_bearable(value, hint)
+    return hint is inspect.Signature.empty or is_bearable(value, hint, conf=RULES)
 
 
 def _right_kind(annotation: Any, value: Any) -> bool:
@@ -134,7 +135,8 @@ def _explain(
     else:
         fact = f"its dtype is {value.dtype}"
     sizes = _known_sizes(arguments, bindings)
-    cause = _cause(argument, axes, value, right_kind, sizes)
+    takes_floats = "float32" in annotation.dtypes
+    cause = _cause(argument, axes, value, sizes, right_kind=right_kind, takes_floats=takes_floats)
     return f"{_show(value)}; it {verb} {kind}{due}: {fact}.{cause}"
 
 
@@ -146,12 +148,19 @@ def _known_sizes(arguments: Mapping[str, Any], bindings: Mapping[str, Any]) -> d
     return sizes
 
 
-def _cause(argument: str, axes: tuple[Axis, ...], value: Any, right_kind: bool, sizes: Mapping[str, int]) -> str:
+def _cause(
+    argument: str,
+    axes: tuple[Axis, ...],
+    value: Any,
+    sizes: Mapping[str, int],
+    *,
+    right_kind: bool,
+    takes_floats: bool,
+) -> str:
     """A sentence where exactly one mistake, undone, makes the value fit; else nothing."""
     shape = tuple(value.shape)
     if not right_kind:
-        is_integer = jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool
-        if is_integer and first_difference(axes, shape) is None:
+        if takes_floats and not jnp.issubdtype(value.dtype, jnp.inexact) and first_difference(axes, shape) is None:
             return f" Cast it: {argument}.astype(jnp.float32)."
         return ""
     causes = {
