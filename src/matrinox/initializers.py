@@ -41,7 +41,7 @@ shrinks. Normalise there, or add the input back.
 
 
 @contract
-def variance_scaling(gain: float | int = 1.0, distribution: Distribution = "normal") -> Initializer:
+def variance_scaling(gain: float = 1.0, distribution: Distribution = "normal") -> Initializer:
     """Independent entries of variance `gain² / (k·p·n)`, k being the kernel's area: entries keep their variance.
 
     **Arguments:** `gain`: positive, usually `gain_of(activation)`; `distribution`: of the entries.
@@ -104,7 +104,7 @@ def glorot_uniform(
 
 
 @contract
-def orthogonal(gain: float | int = 1.0) -> Initializer:
+def orthogonal(gain: float = 1.0) -> Initializer:
     """`gain` times a random matrix with orthonormal rows (columns, where there are fewer of them).
 
     The matrix is the weight flattened to (q·n) × (k·p·n), the linear map that a layer applies to every column. Where q
@@ -137,7 +137,7 @@ def orthogonal(gain: float | int = 1.0) -> Initializer:
 
 
 @contract
-def identity_plus_noise(scale: float | int) -> Initializer:
+def identity_plus_noise(scale: float) -> Initializer:
     """`I + scale·G`: neuron i passes to neuron i unchanged, plus normal noise of variance `scale² / (k·p·n)`.
 
     The identity sits in the middle tap of a kernel. With q ≠ p the first min(p, q) neurons pass. A product of many such

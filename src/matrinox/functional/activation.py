@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, contract
 
-Scalar: TypeAlias = float | int | Float[AnyArray, ""]
+Scalar: TypeAlias = float | Float[AnyArray, ""]
 
 
 @contract

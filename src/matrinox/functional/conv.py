@@ -12,7 +12,7 @@ from matrinox.params import MatrixParams
 @contract
 def matrix_conv1d(
     params: MatrixParams,
-    x: Float[AnyArray, "*batch t {groups}*{params.p} {params.n} {params.n}"],
+    x: Float[AnyArray, "*batch t p={groups}*{params.p} {params.n} {params.n}"],
     *,
     stride: Sizes = 1,
     padding: Padding = "VALID",
@@ -38,7 +38,7 @@ def matrix_conv1d(
 @contract
 def matrix_conv2d(
     params: MatrixParams,
-    x: Float[AnyArray, "*batch h w {groups}*{params.p} {params.n} {params.n}"],
+    x: Float[AnyArray, "*batch h w p={groups}*{params.p} {params.n} {params.n}"],
     *,
     stride: Sizes = 1,
     padding: Padding = "VALID",
@@ -65,7 +65,7 @@ def matrix_conv2d(
 @contract
 def matrix_conv3d(
     params: MatrixParams,
-    x: Float[AnyArray, "*batch d h w {groups}*{params.p} {params.n} {params.n}"],
+    x: Float[AnyArray, "*batch d h w p={groups}*{params.p} {params.n} {params.n}"],
     *,
     stride: Sizes = 1,
     padding: Padding = "VALID",

@@ -57,7 +57,7 @@ class LeakyReLU(_Elementwise):
             [ 0. ,  3. ]]], dtype=float32)
     """
 
-    negative_slope: float | int = eqx.field(static=True, default=0.01)
+    negative_slope: float = eqx.field(static=True, default=0.01)
 
     def _activate(self, x: AnyArray) -> Array:
         return leaky_relu(x, self.negative_slope)
@@ -77,7 +77,7 @@ class ELU(_Elementwise):
             [ 0.,  3.]]], dtype=float32)
     """
 
-    alpha: float | int = eqx.field(static=True, default=1.0)
+    alpha: float = eqx.field(static=True, default=1.0)
 
     def _activate(self, x: AnyArray) -> Array:
         return elu(x, self.alpha)

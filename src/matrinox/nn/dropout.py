@@ -27,11 +27,11 @@ class Dropout(eqx.Module):
     """
 
     # Not static, so that `eqx.tree_at` and `eqx.nn.inference_mode` can change them.
-    rate: float | int
+    rate: float
     inference: bool
     neurons: bool = eqx.field(static=True)
 
-    def __init__(self, rate: float | int, *, neurons: bool = False, inference: bool = False):
+    def __init__(self, rate: float, *, neurons: bool = False, inference: bool = False):
         if not 0 <= rate < 1:
             raise ValueError(f"`rate` (={rate}) must be from 0 up to, but not including, 1: choose the share to drop.")
         self.rate = rate
