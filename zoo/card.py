@@ -119,7 +119,10 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     with open(path, "rb") as file:
         table = tomllib.load(file)
     try:
-        figures = {name: tuple(value) if isinstance(value, list) else value for name, value in table["figures"].items()}
+        measured: dict[str, Any] = table["figures"]
+        figures: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in measured.items()
+        }
         return Card(**{**table, "figures": Figures(**figures), "weights": Weights(**table["weights"])})
     except (TypeError, KeyError) as error:
         raise ValueError(f"{os.fspath(path)!r} is not the card of a model: {error}") from error

@@ -22,7 +22,7 @@ class Entry:
     """A row of the table: architecture, config, built-in data set and recipe, and what its card says in words."""
 
     name: str
-    architecture: type[eqx.Module]
+    architecture: type[Any]
     config: Any
     data: str
     recipe: Recipe

@@ -1,8 +1,9 @@
 """Convolutional networks of matrix neurons."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -71,7 +72,7 @@ class CNN(eqx.Module):
         keys = KeyStream(key)
         encoder = nn.EmbedPixels(config.n) if config.encoder == "neighbourhoods" else nn.Patches(config.n)
         initializer = variance_scaling(gain_of("relu"))
-        layers: list[eqx.Module] = [encoder]
+        layers: list[Callable[..., Any]] = [encoder]
         p = config.channels
         for stage, widths in enumerate(config.stages):
             for depth, (p_in, q) in enumerate(pairwise((p, *widths))):

@@ -1,7 +1,9 @@
 """Multilayer perceptrons of matrix neurons."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -53,7 +55,7 @@ class MLP(eqx.Module):
         keys = KeyStream(key)
         initializer = variance_scaling(gain_of("relu"))
         folded = -(-config.features // config.n**2)
-        layers: list[eqx.Module] = [nn.Fold(config.n)]
+        layers: list[Callable[..., Any]] = [nn.Fold(config.n)]
         for depth, (p, q) in enumerate(pairwise((folded, *config.widths))):
             dense_key = keys.key(f"widths[{depth}]")
             layers += [nn.Dense(p=p, q=q, n=config.n, initializer=initializer, key=dense_key), nn.ReLU()]

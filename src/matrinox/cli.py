@@ -263,12 +263,13 @@ def _parse(words: list[str]) -> Any:
         raise UsageError(f"{words[0]!r} stands before a command: begin with one of {', '.join(_COMMANDS)}")
     if words[0] not in ("-h", "--help", *_COMMANDS):
         raise UsageError(f"there is no command {words[0]!r}: {_did_you_mean(words[0], _COMMANDS)}")
-    kinds = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in _COMMANDS.items())
+    # A union made while running is beyond type checkers.
+    kinds: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in _COMMANDS.items())]  # noqa: UP007
     complaint = StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             command, unknown = tyro.cli(
-                Union[kinds],  # noqa: UP007 - a tuple of commands has no `|`
+                kinds,
                 prog="matrinox",
                 description=_DESCRIPTION,
                 args=words,

@@ -160,7 +160,7 @@ def apply_model(
     """
     if len(inputs) == 0:
         raise ValueError("`inputs` has 0 examples, which must be 1 or more: there is nothing to apply the model to.")
-    model = eqx.nn.inference_mode(model)
+    model, inputs = eqx.nn.inference_mode(model), jnp.asarray(inputs)
     return jnp.concatenate([_apply(model, inputs[at : at + batch]) for at in range(0, len(inputs), batch)])
 
 
@@ -223,7 +223,7 @@ def fit(
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss is {loss} at step {step}: lower the learning rate or the clip.")
             seen = evaluate(state.model, validation, recipe.task)
-            now = Round(step, loss, float(schedule(step)), seen.loss, seen.accuracy)
+            now = Round(step, loss, float(np.asarray(schedule(step))), seen.loss, seen.accuracy)
             rounds.append(now)
             best = now.beats(kept[1] if kept else None)
             if best:
