@@ -228,6 +228,14 @@ def test_a_wrong_shape_is_refused_with_the_path_of_the_layer(row, transform):
 
 
 @every_layer
+def test_a_missing_axis_is_refused(row):
+    layer = build(row)
+    if not isinstance(layer, nn.Lambda):
+        with pytest.raises(ContractError, match="at least . are due"):
+            layer(examples(row.shape[1:]))
+
+
+@every_layer
 def test_a_list_and_integers_are_refused(row):
     layer, x = build(row), examples(row.shape)
     with pytest.raises(ContractError):
