@@ -1,0 +1,159 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import matnets
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from matrinox import functional
+from matrinox.contract import ContractError
+from matrinox.functional import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d, sum_pool1d, sum_pool2d
+
+POOLS = [(kind, axes) for kind in ("max", "avg", "sum") for axes in (1, 2, 3)]
+EACH_POOL = pytest.mark.parametrize(("kind", "axes"), POOLS)
+REDUCE = {"max": np.max, "avg": np.mean, "sum": np.sum}
+NOTHING = {"max": -np.inf, "avg": 0, "sum": 0}
+
+
+def pool_of(kind, axes):
+    return getattr(functional, f"{kind}_pool{axes}d")
+
+
+def draw(*shape):
+    return np.random.default_rng(0).normal(size=shape)
+
+
+def pool_by_hand(kind, x, window, stride, pads):
+    """Window by window, in NumPy; one example, every option for each axis."""
+    x = np.pad(x, (*pads, (0, 0), (0, 0), (0, 0)), constant_values=NOTHING[kind])
+    axes = len(window)
+    out = [(size - w) // s + 1 for size, w, s in zip(x.shape, window, stride, strict=False)]
+    y = np.empty((*out, *x.shape[axes:]))
+    for place in np.ndindex(*out):
+        cut = tuple(slice(a * s, a * s + w) for a, s, w in zip(place, stride, window, strict=True))
+        y[place] = REDUCE[kind](x[cut], axis=tuple(range(axes)))
+    return y
+
+
+def test_pools_take_each_entry_by_itself():
+    x = jnp.array([[[[1.0, 8.0], [-3.0, 0.0]]], [[[5.0, 2.0], [-7.0, 4.0]]]])
+    assert np.array_equal(max_pool1d(x, window=2), [[[[5.0, 8.0], [-3.0, 4.0]]]])
+    assert np.array_equal(sum_pool1d(x, window=2), [[[[6.0, 10.0], [-10.0, 4.0]]]])
+    assert np.array_equal(avg_pool1d(x, window=2), [[[[3.0, 5.0], [-5.0, 2.0]]]])
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 1), (4, 3), (5, 2)])
+@pytest.mark.parametrize(("kind", "axes"), [(kind, axes) for kind, axes in POOLS if axes < 3])
+def test_pools_equal_matnets(x64, kind, axes, window, stride, padding):
+    x = draw(2, *(7, 6)[:axes], 2, 3, 3)
+    theirs = getattr(matnets.conv, f"{kind}_pool{axes}d")(x, window_size=window, stride=stride, padding=padding)
+    ours = pool_of(kind, axes)(x, window=window, stride=stride, padding=padding)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-14)
+
+
+@EACH_POOL
+def test_pools_equal_a_loop_over_windows(x64, kind, axes):
+    x = draw(*(7, 6, 5)[:axes], 2, 2, 2)
+    window, stride, pads = (3, 2, 6)[:axes], (2, 1, 2)[:axes], ((1, 2), (0, 1), (3, 0))[:axes]
+    ours = pool_of(kind, axes)(x, window=window, stride=stride, padding=pads)
+    np.testing.assert_allclose(ours, pool_by_hand(kind, x, window, stride, pads), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("kind", "twin"), [("max", "MaxPool"), ("avg", "AvgPool")])
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_pools_equal_their_eqx_twins_when_n_is_1(x64, kind, twin, axes):
+    x = draw(*(7, 6, 5)[:axes], 3)
+    theirs = getattr(eqx.nn, f"{twin}{axes}d")(kernel_size=3, stride=2)(np.moveaxis(x, -1, 0))
+    ours = pool_of(kind, axes)(x[..., None, None], window=3, stride=2)
+    np.testing.assert_allclose(ours[..., 0, 0], np.moveaxis(theirs, 0, -1), rtol=1e-12)
+
+
+@EACH_POOL
+def test_pools_step_by_their_window_unless_told_otherwise(kind, axes):
+    x = jnp.asarray(draw(*(6,) * axes, 1, 2, 2))
+    pool = pool_of(kind, axes)
+    assert np.array_equal(pool(x, window=2), pool(x, window=2, stride=2))
+    assert pool(x, window=2).shape == (*(3,) * axes, 1, 2, 2)
+
+
+@pytest.mark.parametrize("window", [3, 5])
+@EACH_POOL
+def test_pool_gradients_match_finite_differences(x64, kind, axes, window):
+    x = draw(*(6, 5, 5)[:axes], 1, 2, 2)
+    pool = pool_of(kind, axes)
+    check_grads(jax.jit(lambda x: jnp.sin(pool(x, window=window, stride=2, padding="SAME"))), (x,), order=2)
+
+
+@pytest.mark.parametrize("window", [2, 5])
+def test_max_pool_gives_the_gradient_to_the_first_of_equals(window):
+    x = jnp.zeros((5, 5, 1, 1, 1))
+    gradient = jax.grad(lambda x: jnp.sum(max_pool2d(x, window=window, stride=5)))(x)
+    assert np.array_equal(gradient.ravel(), [1] + [0] * 24)
+
+
+def test_max_pool_passes_nan_on():
+    x = jnp.array([1, jnp.nan, 3, 4, jnp.nan, 2]).reshape(6, 1, 1, 1)
+    np.testing.assert_array_equal(max_pool1d(x, window=2).ravel(), [jnp.nan, 4, jnp.nan])
+
+
+def test_padding_is_never_the_largest():
+    x = -jnp.ones((4, 4, 1, 2, 2))
+    assert np.array_equal(max_pool2d(x, window=3, stride=1, padding="SAME"), x)
+    assert np.array_equal(max_pool2d(x, window=5, stride=1, padding="SAME"), x)
+
+
+def test_average_divides_by_the_window_also_over_padding():
+    x = jnp.ones((3, 1, 1, 1))
+    np.testing.assert_allclose(avg_pool1d(x, window=3, stride=1, padding="SAME").ravel(), [2 / 3, 1, 2 / 3])
+
+
+@EACH_POOL
+def test_pools_take_any_leading_axes(x64, kind, axes):
+    x = draw(2, 3, *(5, 4, 4)[:axes], 2, 2, 2)
+    pool = jax.jit(lambda x: pool_of(kind, axes)(x, window=2, padding="SAME"))
+    y = pool(x)
+    np.testing.assert_allclose(pool_of(kind, axes)(x, window=2, padding="SAME"), y, rtol=1e-12)
+    np.testing.assert_allclose(jax.vmap(jax.vmap(pool))(x), y, rtol=1e-12)
+    np.testing.assert_allclose(pool(x[1, 2]), y[1, 2], rtol=1e-12)
+
+
+@EACH_POOL
+def test_pools_keep_half_precision(kind, axes):
+    x = jnp.asarray(draw(*(4,) * axes, 2, 2, 2), jnp.bfloat16)
+    y = pool_of(kind, axes)(x, window=2)
+    assert y.dtype == jnp.bfloat16
+    wide = pool_of(kind, axes)(x.astype(jnp.float32), window=2)
+    assert np.array_equal(y, wide.astype(jnp.bfloat16))
+
+
+def test_sums_of_half_precision_are_taken_in_single_precision():
+    # A running sum of ones in bfloat16 stops at 256; in float16 a sum over 65504 is infinite.
+    assert sum_pool1d(jnp.ones((1024, 1, 1, 1), jnp.bfloat16), window=1024).item() == 1024
+    assert avg_pool1d(jnp.full((4, 1, 1, 1), 4e4, jnp.float16), window=4).item() == jnp.float16(4e4)
+
+
+@EACH_POOL
+def test_pools_refuse_a_wrong_shape(kind, axes):
+    with pytest.raises(ContractError, match="at least"):
+        pool_of(kind, axes)(jnp.ones((4,) * (axes + 2)), window=2)
+    with pytest.raises(ContractError, match="axis -1 is 3, n is 2"):
+        pool_of(kind, axes)(jnp.ones((*(4,) * axes, 1, 2, 3)), window=2)
+
+
+@pytest.mark.parametrize("pool", [max_pool2d, avg_pool2d, sum_pool2d])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 0}, r"`window` \(=0\) must be at least 1"),
+        ({"window": (2, 2, 2)}, r"`window` \(=\(2, 2, 2\)\) must have 2 sizes"),
+        ({"window": 2, "stride": 0}, r"`stride` \(=0\) must be at least 1"),
+        ({"window": 2, "padding": "FULL"}, r"`padding` \(='FULL'\) must be 'SAME', 'VALID'"),
+        ({"window": (2, 3), "padding": 2}, r"`padding` \(=2\) must be shorter than `window` .* choose at most 1"),
+        ({"window": 5}, r"`window` spans 5 along h, which is 4 long \(padded: 4\): choose a smaller `window`"),
+    ],
+)
+def test_pools_refuse_options_without_a_meaning(pool, options, message):
+    with pytest.raises(ValueError, match=message):
+        pool(jnp.ones((4, 4, 1, 2, 2)), **options)

@@ -1,0 +1,83 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from matrinox.contract import ContractError
+from matrinox.functional import flatten, frobenius_norm, matrix_mean, matrix_trace
+
+FORMULAS = {
+    matrix_mean: lambda x: x.mean((-2, -1)),
+    matrix_trace: lambda x: np.einsum("...ii", x),
+    frobenius_norm: lambda x: np.linalg.norm(x, axis=(-2, -1)),
+    flatten: lambda x: x.reshape(*x.shape[:-3], -1),
+}
+EACH = pytest.mark.parametrize("readout", FORMULAS, ids=lambda readout: readout.__name__)
+
+
+def draw():
+    return np.random.default_rng(0).normal(size=(2, 5, 3, 4, 4))
+
+
+def test_readouts_of_a_matrix_worked_out_by_hand():
+    x = jnp.array([[[1.0, 2.0], [2.0, 4.0]]])
+    assert matrix_mean(x).tolist() == [2.25]
+    assert matrix_trace(x).tolist() == [5]
+    assert frobenius_norm(x).tolist() == [5]
+    assert flatten(x).tolist() == [1, 2, 2, 4]
+
+
+@EACH
+def test_readouts_equal_their_formulas_in_numpy(x64, readout):
+    x = draw()
+    np.testing.assert_allclose(readout(x), FORMULAS[readout](x), rtol=1e-12)
+
+
+@EACH
+def test_readout_gradients_match_finite_differences(x64, readout):
+    check_grads(jax.jit(lambda x: jnp.sin(readout(x))), (draw()[0, 0],), order=2)
+
+
+@EACH
+def test_readouts_take_any_leading_axes(x64, readout):
+    x = draw()
+    y = readout(x)
+    np.testing.assert_allclose(jax.jit(readout)(x), y, rtol=1e-12)
+    np.testing.assert_allclose(jax.vmap(jax.vmap(readout))(x), y, rtol=1e-12)
+    np.testing.assert_allclose(readout(x[1, 2]), y[1, 2], rtol=1e-12)
+
+
+@EACH
+def test_readouts_keep_half_precision(readout):
+    x = jnp.asarray(draw(), jnp.bfloat16)
+    y = readout(x)
+    assert y.dtype == jnp.bfloat16
+    assert np.array_equal(y, jnp.asarray(FORMULAS[readout](np.asarray(x, np.float32)), jnp.bfloat16))
+
+
+def test_readouts_of_half_precision_sum_in_single_precision():
+    # A running sum of ones in bfloat16 stops at 256; a square of 300 is beyond float16.
+    assert matrix_mean(jnp.ones((1, 32, 32), jnp.bfloat16)).tolist() == [1]
+    assert frobenius_norm(jnp.full((1, 2, 2), 300, jnp.float16)).tolist() == [600]
+
+
+def test_the_norm_of_a_zero_matrix_has_gradient_zero():
+    x = jnp.zeros((2, 3, 3)).at[1, 0, 0].set(2.0)
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(frobenius_norm(x))))(x)
+    assert np.array_equal(gradient, x / 2)
+
+
+def test_trace_and_norm_do_not_depend_on_the_basis(x64):
+    x, g = draw()[0, 0], draw()[1, 0, 0]
+    np.testing.assert_allclose(matrix_trace(g @ x @ np.linalg.inv(g)), matrix_trace(x), rtol=1e-9)
+    turn, _ = np.linalg.qr(g)
+    np.testing.assert_allclose(frobenius_norm(turn @ x), frobenius_norm(x), rtol=1e-12)
+
+
+@EACH
+def test_readouts_refuse_a_wrong_shape(readout):
+    with pytest.raises(ContractError, match="axis -1 is 5, n is 4"):
+        readout(jnp.ones((3, 4, 5)))
+    with pytest.raises(ContractError, match="at least 3"):
+        readout(jnp.ones((4, 4)))
