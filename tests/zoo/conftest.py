@@ -1,10 +1,31 @@
 """A row of the zoo that trains in a blink."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
+import equinox as eqx
+import jax
 import pytest
 
 from matrinox.zoo import Entry, MLPConfig, entry
+
+
+@pytest.fixture(scope="session")
+def apply() -> Callable[..., Any]:
+    """`model(x, key=key)`, compiled: quicker to compile as a whole than operation by operation."""
+    return eqx.filter_jit(lambda model, x, key=None: model(x, key=key))
+
+
+@pytest.fixture(scope="session")
+def parameters_of() -> Callable[..., int]:
+    """How many numbers an architecture of some config holds, from shapes alone."""
+
+    def count(architecture: Callable[..., Any], config: Any) -> int:
+        shapes = eqx.filter_eval_shape(architecture, config, key=jax.random.key(0))
+        return sum(leaf.size for leaf in jax.tree.leaves(shapes) if isinstance(leaf, jax.ShapeDtypeStruct))
+
+    return count
 
 
 @pytest.fixture(scope="session")
