@@ -42,7 +42,7 @@ def test_activations_equal_matnets(x64, name):
 
 @EACH
 def test_activation_gradients_match_finite_differences(x64, name):
-    check_grads(jax.jit(getattr(functional, name)), (draw()[0, 0],), order=2)
+    check_grads(jax.jit(getattr(functional, name)), (draw()[0, 0],), order=1)
 
 
 @EACH

@@ -131,7 +131,7 @@ def test_gradients_under_scan_and_checkpoint_equal_those_of_a_loop(x64):
         assert_same([part[index] for part in in_scan], gradients(bent(plain, options))(xs[index], w))
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", ["padded", "strided", "all"])
 def test_kernel_gradient_by_patches_equals_that_by_convolution(x64, monkeypatch, name):
     options = OPTIONS[name]
     x, w = draw_operands(options)

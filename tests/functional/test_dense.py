@@ -54,7 +54,7 @@ def test_dense_equals_eqx_linear_when_n_is_1(x64):
 
 
 def test_dense_gradients_match_finite_differences(x64, params):
-    check_grads(jax.jit(lambda params, x: dense(params, x, tanh)), (params, draw(2, 5, 2, 4, 4)), order=2)
+    check_grads(jax.jit(lambda params, x: dense(params, x, tanh)), (params, draw(2, 5, 2, 4, 4)), order=1)
 
 
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3), (0,)])

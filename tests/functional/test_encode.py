@@ -89,7 +89,7 @@ def test_encoders_take_any_leading_axes(encode, shape):
 
 @EACH
 def test_encoder_gradients_match_finite_differences(x64, encode, shape):
-    check_grads(jax.jit(lambda x: jnp.sin(encode(x))), (draw(*shape[2:]),), order=2)
+    check_grads(jax.jit(encode), (draw(*shape[2:]),), order=1)
 
 
 @EACH

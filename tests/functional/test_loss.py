@@ -59,9 +59,9 @@ def test_class_ids_are_one_hot_rows(x64, reduction):
 
 
 def test_loss_gradients_match_finite_differences(x64):
-    check_grads(jax.jit(mse), (draw(0), draw(1)), order=2)
-    check_grads(jax.jit(cross_entropy), (draw(0), distributions(1)), order=2)
-    check_grads(jax.jit(lambda logits: cross_entropy(logits, jnp.asarray(IDS))), (draw(0),), order=2)
+    check_grads(jax.jit(mse), (draw(0), draw(1)), order=1)
+    check_grads(jax.jit(cross_entropy), (draw(0), distributions(1)), order=1)
+    check_grads(jax.jit(lambda logits: cross_entropy(logits, jnp.asarray(IDS))), (draw(0),), order=1)
 
 
 def test_losses_agree_under_jit_and_vmap(x64):

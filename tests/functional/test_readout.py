@@ -36,7 +36,7 @@ def test_readouts_equal_their_formulas_in_numpy(x64, readout):
 
 @EACH
 def test_readout_gradients_match_finite_differences(x64, readout):
-    check_grads(jax.jit(lambda x: jnp.sin(readout(x))), (draw()[0, 0],), order=2)
+    check_grads(jax.jit(readout), (draw()[0, 0],), order=1)
 
 
 @EACH
