@@ -103,7 +103,7 @@ def test_away_from_a_terminal_progress_is_about_twenty_plain_lines():
     lines = text.splitlines()
     assert lines[0] == "compiling …"
     assert len(lines) == 21
-    assert lines[1].startswith("step 50/1000  loss 1.2500  validation 87.50%  rate 3.00e-03  ")
+    assert lines[1].startswith("step 50/1000  loss 1.250  validation 87.5%  rate 3.0e-03  ")
     assert lines[-1].startswith("step 1000/1000")
     assert all(line.endswith("s left") for line in lines[2:])
     assert "\x1b" not in text
@@ -111,12 +111,13 @@ def test_away_from_a_terminal_progress_is_about_twenty_plain_lines():
 
 def test_a_run_of_one_round_still_shows_its_last_step():
     text = progress_of(Console(file=io.StringIO(), force_terminal=False), steps=3, rounds=1)
-    assert text.splitlines()[-1] == "step 3/3  loss 1.2500  validation 87.50%  rate 3.00e-03"
+    assert text.splitlines()[-1] == "step 3/3  loss 1.250  validation 87.5%  rate 3.0e-03"
 
 
-def test_on_a_terminal_progress_is_a_live_bar():
-    text = progress_of(Console(file=io.StringIO(), force_terminal=True, width=120), steps=1000, rounds=10)
+def test_on_a_terminal_of_80_columns_progress_is_a_live_bar():
+    text = progress_of(Console(file=io.StringIO(), force_terminal=True, width=80), steps=10000, rounds=10)
     assert "\x1b[" in text
+    assert "compiling" in text
     last = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", text).rstrip().splitlines()[-1]
-    for shown in ("training", "1000/1000 steps", "loss 1.2500", "validation 87.50%", "rate 3.00e-03", "0:00"):
-        assert shown in last
+    assert "step 10000/10000 loss 1.250 validation 87.5% rate 3.0e-03 " in last
+    assert last.rstrip().endswith("left")

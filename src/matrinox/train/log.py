@@ -157,17 +157,17 @@ def show_progress(steps: int, console: Console | None = None) -> Iterator[Callab
 
 def _live(steps: int, console: Console) -> Iterator[Callable[[Round], None]]:
     columns = (
-        TextColumn("[bold]{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
+        TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
         TextColumn("{task.fields[numbers]}"),
         TimeRemainingColumn(compact=True),
+        TextColumn("left"),
     )
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("compiling", total=steps, numbers="")
+        bar = progress.add_task("", total=steps, numbers="compiling …")
 
         def show(now: Round) -> None:
-            progress.update(bar, description="training", completed=now.step, numbers=_numbers(now))
+            progress.update(bar, completed=now.step, numbers=_numbers(now, " "))
 
         yield show
 
@@ -192,5 +192,6 @@ def _lines(steps: int, console: Console) -> Iterator[Callable[[Round], None]]:
     yield show
 
 
-def _numbers(now: Round) -> str:
-    return f"loss {now.loss:.4f}  validation {now.validation_accuracy:.2%}  rate {now.learning_rate:.2e}"
+def _numbers(now: Round, gap: str = "  ") -> str:
+    numbers = f"loss {now.loss:.3f}", f"validation {now.validation_accuracy:.1%}", f"rate {now.learning_rate:.1e}"
+    return gap.join(numbers)
