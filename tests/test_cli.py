@@ -254,6 +254,14 @@ def test_a_complaint_is_the_same_in_every_encoding(encoding):
     assert done.stderr == "matrinox: Error parsing --seed: invalid literal for int() with base 10: 'one'\n"
 
 
+def test_a_terminal_without_unicode_is_served_too():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for words in (["list"], ["show", "cnn-digits"], ["--help"]):
+        done = subprocess.run([*PROGRAM, *words], capture_output=True, text=True, env=environment, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "cnn-digits" in done.stdout
+
+
 def test_debug_shows_the_traceback_wherever_it_stands(capsys):
     for words in (["eval", "missing.safetensors", "--debug"], ["--debug", "eval", "missing.safetensors"]):
         assert cli.main(words) == 1

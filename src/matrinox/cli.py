@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
@@ -240,6 +240,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     **Arguments:** `arguments`: those behind the program's name, by default the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that has no ± or × shows a question mark instead of failing.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         _parse([word for word in words if word != "--debug"])()
         return 0
