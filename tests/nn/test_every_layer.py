@@ -231,7 +231,7 @@ def test_a_wrong_shape_is_refused_with_the_path_of_the_layer(row, transform):
 def test_a_missing_axis_is_refused(row):
     layer = build(row)
     if not isinstance(layer, nn.Lambda):
-        with pytest.raises(ContractError, match="at least . are due"):
+        with pytest.raises(ContractError, match=r"at least . are due"):
             layer(examples(row.shape[1:]))
 
 
