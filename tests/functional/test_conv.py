@@ -57,7 +57,7 @@ def test_conv_equals_matnets(x64, axes, stride, padding):
     x = draw(2, 2, *(7, 6)[:axes], 2, 2, 2)
     theirs = getattr(matnets.lax, f"matrix_conv{axes}d")
     options = {"stride": stride, "padding": padding}
-    expected = jax.vmap(lambda x: theirs(matnets.MatrixParams(params.W, params.B), x, **options))(x)
+    expected = jax.jit(jax.vmap(lambda x: theirs(matnets.MatrixParams(params.W, params.B), x, **options)))(x)
     np.testing.assert_allclose(CONV[axes](params, x, **options), expected, rtol=1e-10, atol=1e-12)
 
 
@@ -78,7 +78,8 @@ def test_conv_equals_its_formula_in_numpy(x64, axes, stride, padding, pads, dila
     x = draw(2, *(6, 5, 3)[:axes], 4, 2, 2)
     each = [(option,) * axes if isinstance(option, int) else option for option in (stride, dilation)]
     expected = convolve_by_hand(params, x, each[0], pads, each[1], groups)
-    y = CONV[axes](params, x, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    y = jax.jit(lambda params, x: CONV[axes](params, x, **options))(params, x)
     np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -88,8 +89,8 @@ def test_conv_equals_eqx_conv_when_n_is_1(x64, axes):
     bias = theirs.bias.reshape(6, 1, 1)
     params = MatrixParams(theirs.weight[..., None, None], bias)
     x = draw(1, *(6, 5, 4)[:axes], 4)
-    ours = CONV[axes](params, x[..., None, None], stride=2, padding=1, groups=2)
-    expected = jnp.moveaxis(theirs(np.moveaxis(x, -1, 0)), 0, -1)
+    ours = jax.jit(lambda x: CONV[axes](params, x, stride=2, padding=1, groups=2))(x[..., None, None])
+    expected = np.moveaxis(eqx.filter_jit(theirs)(np.moveaxis(x, -1, 0)), 0, -1)
     np.testing.assert_allclose(ours[..., 0, 0], expected, rtol=1e-10, atol=1e-12)
 
 

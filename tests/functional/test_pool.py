@@ -1,3 +1,5 @@
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -48,16 +50,18 @@ def test_pools_take_each_entry_by_itself():
 @pytest.mark.parametrize(("kind", "axes"), [(kind, axes) for kind, axes in POOLS if axes < 3])
 def test_pools_equal_matnets(x64, kind, axes, window, stride, padding):
     x = draw(2, *(7, 6)[:axes], 2, 3, 3)
-    theirs = getattr(matnets.conv, f"{kind}_pool{axes}d")(x, window_size=window, stride=stride, padding=padding)
-    ours = pool_of(kind, axes)(x, window=window, stride=stride, padding=padding)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-14)
+    theirs = partial(getattr(matnets.conv, f"{kind}_pool{axes}d"), window_size=window)
+    ours = partial(pool_of(kind, axes), window=window)
+    options = {"stride": stride, "padding": padding}
+    got, expected = jax.jit(lambda x: (ours(x, **options), theirs(x, **options)))(x)
+    np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-14)
 
 
 @EACH_POOL
 def test_pools_equal_a_loop_over_windows(x64, kind, axes):
     x = draw(*(7, 6, 5)[:axes], 2, 2, 2)
     window, stride, pads = (3, 2, 6)[:axes], (2, 1, 2)[:axes], ((1, 2), (0, 1), (3, 0))[:axes]
-    ours = pool_of(kind, axes)(x, window=window, stride=stride, padding=pads)
+    ours = jax.jit(lambda x: pool_of(kind, axes)(x, window=window, stride=stride, padding=pads))(x)
     np.testing.assert_allclose(ours, pool_by_hand(kind, x, window, stride, pads), rtol=1e-12, atol=1e-14)
 
 
@@ -65,8 +69,8 @@ def test_pools_equal_a_loop_over_windows(x64, kind, axes):
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_pools_equal_their_eqx_twins_when_n_is_1(x64, kind, twin, axes):
     x = draw(*(7, 6, 5)[:axes], 3)
-    theirs = getattr(eqx.nn, f"{twin}{axes}d")(kernel_size=3, stride=2)(np.moveaxis(x, -1, 0))
-    ours = pool_of(kind, axes)(x[..., None, None], window=3, stride=2)
+    theirs = jax.jit(getattr(eqx.nn, f"{twin}{axes}d")(kernel_size=3, stride=2))(np.moveaxis(x, -1, 0))
+    ours = jax.jit(lambda x: pool_of(kind, axes)(x, window=3, stride=2))(x[..., None, None])
     np.testing.assert_allclose(ours[..., 0, 0], np.moveaxis(theirs, 0, -1), rtol=1e-12)
 
 
@@ -87,13 +91,13 @@ def test_pool_gradients_match_finite_differences(x64, kind, axes):
 @pytest.mark.parametrize("window", [3, 5])
 def test_max_pool_of_short_and_long_windows_can_be_differentiated_twice(x64, window):
     pool = jax.jit(lambda x: jnp.sin(max_pool1d(x, window=window, stride=2, padding="SAME")))
-    check_grads(pool, (draw(7, 1, 2, 2),), order=2)
+    check_grads(pool, (draw(7, 1, 2, 2),), order=2, modes=["rev"])
 
 
 @pytest.mark.parametrize("window", [2, 5])
 def test_max_pool_gives_the_gradient_to_the_first_of_equals(window):
     x = jnp.zeros((5, 5, 1, 1, 1))
-    gradient = jax.grad(lambda x: jnp.sum(max_pool2d(x, window=window, stride=5)))(x)
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(max_pool2d(x, window=window, stride=5))))(x)
     assert np.array_equal(gradient.ravel(), [1] + [0] * 24)
 
 
@@ -118,9 +122,9 @@ def test_pools_take_any_leading_axes(x64, kind, axes):
     x = draw(2, 3, *(5, 4, 4)[:axes], 2, 2, 2)
     pool = jax.jit(lambda x: pool_of(kind, axes)(x, window=2, padding="SAME"))
     y = pool(x)
-    np.testing.assert_allclose(pool_of(kind, axes)(x, window=2, padding="SAME"), y, rtol=1e-12)
-    np.testing.assert_allclose(jax.vmap(jax.vmap(pool))(x), y, rtol=1e-12)
-    np.testing.assert_allclose(pool(x[1, 2]), y[1, 2], rtol=1e-12)
+    assert np.array_equal(pool_of(kind, axes)(x, window=2, padding="SAME"), y)
+    assert np.array_equal(jax.jit(jax.vmap(jax.vmap(pool)))(x), y)
+    assert np.array_equal(pool(x[1, 2]), y[1, 2])
 
 
 @pytest.mark.parametrize("pool", [max_pool2d, avg_pool2d, sum_pool2d])
