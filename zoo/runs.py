@@ -1,8 +1,13 @@
-"""Training the entries of the zoo: `reproduce` runs one seed, `publish` makes an entry's files of several."""
+"""Training the entries of the zoo: `reproduce` runs one seed, `publish` makes an entry's files of several.
+
+An entry is trained anew by `matrinox train NAME --seed S --out runs/S` for each of its seeds, and then
+`publish(NAME, [f"runs/{S}" for S in seeds])`.
+"""
 
 import dataclasses
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +78,7 @@ def reproduce(
     **Raises:** `ValueError` for an unknown name; `ImportError` if the data set's library is missing; `OSError` or
     `ModelFileError` if a file cannot be written; `KeyboardInterrupt` if stopped before there was a file.
     """
+    started = time.perf_counter()
     row = name if isinstance(name, Entry) else entry(name)
     data = splits_of(row)
     target = Path(folder)
@@ -101,16 +107,17 @@ def reproduce(
     if saved is None:
         raise KeyboardInterrupt
     best, at = saved
+    validation, test = (evaluate(best, part, row.recipe.task) for part in (data.validation, data.test))
     run = Run(
         seed=seed,
         steps=fitted.rounds[-1].step,
-        seconds=round(fitted.seconds, 3),
+        seconds=round(time.perf_counter() - started, 3),
         interrupted=fitted.interrupted,
         best_step=at.step,
         weights_sha256=io.read_header(model_file).data_sha256,
         rounds=rounds_as_columns(fitted.rounds),
-        validation=Score.of(evaluate(best, data.validation, row.recipe.task)),
-        test=Score.of(evaluate(best, data.test, row.recipe.task)),
+        validation=Score.of(validation),
+        test=Score.of(test),
     )
     log = RunLog(
         name=row.name,

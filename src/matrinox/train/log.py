@@ -40,7 +40,10 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of one seed: how long it took, every round, the best model's file (the hash of its arrays) and scores."""
+    """One run of one seed, and its best model by validation: hash of the file's arrays, scores.
+
+    `seconds` are those of the whole run, with reading data, building, compiling, saving and evaluating.
+    """
 
     seed: int
     steps: int
