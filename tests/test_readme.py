@@ -1,6 +1,7 @@
 """Every code block of the README does what the page says."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,10 +39,10 @@ def test_python_blocks_run_in_order_and_fail_only_as_shown():
             exec(code, namespace)
 
 
-def test_continuous_integration_runs_the_two_commands_as_written(tmp_path):
+def test_continuous_integration_runs_the_two_commands_as_written():
     script = (ROOT / ".ci" / "run").read_text()
     function = next(line for line in script.splitlines() if line.startswith("readme_command()"))
-    program = f"cd {ROOT}; {function}\nreadme_command data; readme_command test"
+    program = f"cd {shlex.quote(str(ROOT))}; {function}\nreadme_command data; readme_command test"
     found = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
     assert tuple(found.stdout.splitlines()) == CI_RUNS
     assert set(CI_RUNS) <= set(console_lines())
@@ -56,7 +57,7 @@ def test_other_commands_run_on_what_the_first_one_leaves(tmp_path):
     for line in others:
         program, *arguments = line.split()
         assert program == "matrinox"
-        command = [sys.executable, "-m", "matrinox.cli", *arguments]
+        command = [str(Path(sys.executable).parent / program), *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()

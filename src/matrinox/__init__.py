@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from matrinox import functional, initializers, nn
+from matrinox import data, functional, initializers, io, nn, train, zoo
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.io import ModelFileError, load, save
 from matrinox.params import MatrixParams, init
@@ -18,13 +18,17 @@ __all__ = [
     "MatrixParams",
     "ModelFileError",
     "contract",
+    "data",
     "find",
     "functional",
     "init",
     "initializers",
+    "io",
     "load",
     "nn",
     "replace",
     "save",
     "select",
+    "train",
+    "zoo",
 ]

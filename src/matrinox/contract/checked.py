@@ -31,14 +31,17 @@ class _Progress(threading.local):
 
 
 _progress = _Progress()
+_MARK = "__matrinox_contract__"
 _ENTERED = object()
 
 
 def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., Any]:
-    """`fn` under jaxtyping and beartype, raising `ContractError`.
+    """`fn` under jaxtyping and beartype, raising `ContractError`; `fn` itself if it is that already.
 
     **Arguments:** `fn`: any function or method; `names`: what its string annotations may use beside its globals.
     """
+    if hasattr(fn, _MARK):
+        return fn
     signature = _evaluated_signature(fn, names)
     hints = [*(parameter.annotation for parameter in signature.parameters.values()), signature.return_annotation]
     tokens = tuple(dict.fromkeys(token for hint in hints for token in named_sizes(hint)))
@@ -64,6 +67,7 @@ def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., A
             _progress.calls.pop()
         raise _violation(fn, _filled(signature, dict(zip(tokens, sizes, strict=False))), args, kwargs, reached)
 
+    setattr(call, _MARK, True)
     return call
 
 

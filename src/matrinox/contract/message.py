@@ -12,6 +12,7 @@ from typing import Any, get_args
 import equinox as eqx
 import jax.numpy as jnp
 import jaxtyping
+import numpy as np
 from beartype.door import is_bearable
 
 from matrinox.contract.axes import (
@@ -135,7 +136,7 @@ def _explain(
     else:
         fact = f"its dtype is {value.dtype}"
     sizes = _known_sizes(arguments, bindings)
-    takes_floats = "float32" in annotation.dtypes
+    takes_floats = isinstance(np.zeros((), np.float32), annotation.dtype[np.ndarray, "..."])
     cause = _cause(argument, axes, value, sizes, right_kind=right_kind, takes_floats=takes_floats)
     return f"{_show(value)}; it {verb} {kind}{due}: {fact}.{cause}"
 

@@ -106,6 +106,7 @@ class Conv1d(_Conv):
 
     weight: Float[Array, "q p r n n"]
     _axes = 1
+    __init__ = _Conv.__init__
 
     def __call__(
         self, x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"], *, key: PRNGKeyArray | None = None
@@ -138,6 +139,7 @@ class Conv2d(_Conv):
 
     weight: Float[Array, "q p h w n n"]
     _axes = 2
+    __init__ = _Conv.__init__
 
     def __call__(
         self, x: Float[AnyArray, "*batch h w {self.p} {self.n} {self.n}"], *, key: PRNGKeyArray | None = None
@@ -170,6 +172,7 @@ class Conv3d(_Conv):
 
     weight: Float[Array, "q p d h w n n"]
     _axes = 3
+    __init__ = _Conv.__init__
 
     def __call__(
         self, x: Float[AnyArray, "*batch d h w {self.p} {self.n} {self.n}"], *, key: PRNGKeyArray | None = None
