@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import pytest
 from jaxtyping import PRNGKeyArray
 
-from matrinox import train
+from matrinox import data, train
 from matrinox.contract import ContractError
 from matrinox.contract.axes import array_annotations, read_axes
+from matrinox.contract.checked import MARK
 from matrinox.params import MatrixParams
 
 MODULES = [
@@ -36,7 +37,7 @@ def public_names() -> Iterator[tuple[str, Any]]:
             yield f"{name}.{key}", getattr(module, key)
 
 
-CALLABLES = {name: value for name, value in public_names() if inspect.isfunction(value) or inspect.isclass(value)}
+CALLABLES = {name: value for name, value in public_names() if callable(value)}
 
 
 def takes_arrays(function: Callable[..., Any]) -> bool:
@@ -63,8 +64,24 @@ def test_every_public_name_is_documented(name):
 
 
 ARRAY_FUNCTIONS = {
-    name: value for name, value in CALLABLES.items() if inspect.isfunction(value) and takes_arrays(value)
+    name: value
+    for name, value in CALLABLES.items()
+    if inspect.isfunction(inspect.unwrap(value)) and takes_arrays(value)
 }
+ARRAY_METHODS = {
+    f"{name}.{key}": method
+    for name, owner in CALLABLES.items()
+    if inspect.isclass(owner)
+    for key, method in inspect.getmembers(owner, inspect.isfunction)
+    if (not key.startswith("_") or key in ("__init__", "__call__"))
+    and method.__module__.startswith("matrinox")
+    and takes_arrays(method)
+}
+
+
+@pytest.mark.parametrize("name", ARRAY_METHODS)
+def test_every_method_of_arrays_is_under_contract(name):
+    assert hasattr(ARRAY_METHODS[name], MARK)
 
 
 @pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
@@ -72,7 +89,7 @@ def test_every_function_of_arrays_documents_shapes_and_errors(name):
     documentation = inspect.getdoc(ARRAY_FUNCTIONS[name]) or ""
     assert "**Returns:**" in documentation
     assert "**Raises:**" in documentation
-    assert "(" in documentation.split("**Arguments")[-1]
+    assert "`(" in documentation.split("**Arguments:**")[1].split("**Raises:**")[0]
 
 
 class Scores(eqx.Module):
@@ -117,6 +134,13 @@ def example_arguments() -> dict[str, dict[str, Any]]:
             "optimiser": optimiser,
         },
     }
+    examples["train.train_steps"] = {
+        "state": state,
+        "data": data.DataSet(jnp.ones((5, 2)), jnp.zeros((5,), int)),
+        "indices": jnp.zeros((3, 2), int),
+        "task": train.Classification(),
+        "optimiser": optimiser,
+    }
     examples |= {f"functional.matrix_conv{k}d": {"params": kernels[k], "x": grids[k]} for k in (1, 2, 3)}
     examples |= {
         f"functional.{kind}_pool{k}d": {"x": grids[k], "window": 2} for kind in ("max", "avg", "sum") for k in (1, 2, 3)
@@ -144,7 +168,7 @@ def test_every_function_of_arrays_refuses_a_wrong_rank(name):
         annotations = array_annotations(parameter.annotation)
         if argument in arguments and is_array_hint(parameter.annotation):
             wrong = {**arguments, argument: wrong_rank(annotations[0], arguments[argument], arguments)}
-            with pytest.raises(ContractError, match=rf"{function.__name__} got {argument} "):
+            with pytest.raises(ContractError, match=rf"{inspect.unwrap(function).__name__} got {argument} "):
                 function(**wrong)
             checked += 1
     assert checked

@@ -64,10 +64,10 @@ def test_pools_work_entry_by_entry(name, axes):
 
 
 @every_pool
-def test_pools_have_no_leaves_and_equal_their_like(name, axes):
+def test_pools_have_no_leaves_and_equal_pools_of_the_same_window(name, axes):
     layer = POOLS[name, axes](2, 1)
     assert jax.tree.leaves(layer) == []
-    assert layer == POOLS[name, axes](window=(2,) * axes, stride=1)
+    assert layer == POOLS[name, axes](window=2, stride=1)
     assert layer != POOLS[name, axes](3, 1)
 
 

@@ -31,7 +31,8 @@ class _Progress(threading.local):
 
 
 _progress = _Progress()
-_MARK = "__matrinox_contract__"
+MARK = "__matrinox_contract__"
+"""The attribute by which a checked function is known."""
 _ENTERED = object()
 
 
@@ -40,7 +41,7 @@ def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., A
 
     **Arguments:** `fn`: any function or method; `names`: what its string annotations may use beside its globals.
     """
-    if hasattr(fn, _MARK):
+    if hasattr(fn, MARK):
         return fn
     signature = _evaluated_signature(fn, names)
     hints = [*(parameter.annotation for parameter in signature.parameters.values()), signature.return_annotation]
@@ -67,7 +68,7 @@ def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., A
             _progress.calls.pop()
         raise _violation(fn, _filled(signature, dict(zip(tokens, sizes, strict=False))), args, kwargs, reached)
 
-    setattr(call, _MARK, True)
+    setattr(call, MARK, True)
     return call
 
 
