@@ -38,6 +38,17 @@ def test_take_refuses_indices_that_are_not_integers(numbered):
         numbered.take(np.array([0.0, 1.0]))
 
 
+@pytest.mark.parametrize("outside", [-1, 80, 99])
+def test_take_refuses_indices_that_no_example_has(numbered, outside):
+    with pytest.raises(IndexError, match=rf"`indices` holds {outside}, and there are 80 examples: choose"):
+        numbered.take(np.array([3, outside]))
+
+
+def test_take_works_under_jit(numbered):
+    taken = jax.jit(lambda indices: numbered.take(indices).inputs)(np.array([7, 0]))
+    assert taken[:, 0].tolist() == [7, 0]
+
+
 def test_fingerprint_sees_every_number_the_dtype_and_the_shape(numbered):
     same = DataSet(np.array(numbered.inputs), np.array(numbered.targets), name="another name")
     assert same.fingerprint() == numbered.fingerprint()

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from matrinox.contract import ContractError
-from matrinox.data import minibatches
+from matrinox.data import DataSet, minibatches
 from matrinox.train import (
     AdamW,
     Classification,
@@ -218,6 +218,12 @@ def test_a_loss_that_is_not_finite_stops_the_run(linear, blobs, recipe):
     model = eqx.tree_at(lambda model: model.weight, linear(2, 3), jnp.full((2, 3), jnp.nan))
     with pytest.raises(FloatingPointError, match="the loss is nan at step 5: lower the learning rate"):
         fit(model, blobs, blobs, recipe, key=jax.random.key(0))
+
+
+def test_targets_outside_the_classes_stop_the_run(linear, blobs, recipe):
+    strange = DataSet(blobs.inputs, jnp.full_like(blobs.targets, 17))
+    with pytest.raises(FloatingPointError, match="at step 5: .*, and see that every target is a class of the model"):
+        fit(linear(2, 3), strange, blobs, recipe, key=jax.random.key(0))
 
 
 def test_a_batch_larger_than_the_data_is_refused(linear, blobs, recipe):

@@ -1,5 +1,6 @@
 """Tasks."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,6 +26,16 @@ def test_loss_is_cross_entropy_against_the_smoothed_target(smoothing):
 def test_loss_of_even_logits_is_the_log_of_the_number_of_classes():
     loss = Classification(0.3).loss(jnp.zeros((6, 7)), jnp.arange(6))
     assert float(loss) == pytest.approx(np.log(7), rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("outside", [-1, 4, 17])
+def test_a_target_that_is_no_class_makes_the_loss_nan(smoothing, outside):
+    """A row of zeros in its place would be a loss of 0, the best there is."""
+    loss = Classification(smoothing).loss
+    assert np.isfinite(loss(jnp.zeros((3, 4)), np.array([0, 3, 1])))
+    assert np.isnan(loss(jnp.zeros((3, 4)), np.array([0, outside, 1])))
+    assert np.isnan(jax.jit(loss)(jnp.zeros((3, 4), jnp.bfloat16), np.array([0, outside, 1])))
 
 
 def test_hits_are_where_the_largest_logit_is_the_target():

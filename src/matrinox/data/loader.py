@@ -38,10 +38,19 @@ class DataSet(eqx.Module):
     def take(self, indices: Integer[AnyArray, " count"]) -> "DataSet":
         """The examples at `indices`, in that order.
 
-        **Arguments:** `indices`: `(count,)`, each below the number of examples.
+        **Arguments:** `indices`: `(count,)`, each from 0 to below the number of examples.
         **Returns:** a data set of `count` examples.
-        **Raises:** `ContractError` if `indices` is not one axis of integers.
+        **Raises:** `ContractError` if `indices` is not one axis of integers; `IndexError` if one is out of range, but
+        under `jit`, where no value is known.
         """
+        if not isinstance(indices, jax.core.Tracer):
+            numbers = np.asarray(indices)
+            outside = numbers[(numbers < 0) | (numbers >= len(self))]
+            if outside.size:
+                raise IndexError(
+                    f"`indices` holds {outside[0]}, and there are {len(self)} examples: "
+                    f"choose indices from 0 to below {len(self)}."
+                )
         return DataSet(self.inputs[indices], self.targets[indices], name=self.name)
 
     def fingerprint(self) -> str:

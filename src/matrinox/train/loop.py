@@ -221,7 +221,10 @@ def fit(
             state, losses = train_steps(state, train, indices, task=recipe.task, optimiser=optimiser, augment=augment)
             loss, step = float(losses.mean()), first + count
             if not math.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss} at step {step}: lower the learning rate or the clip.")
+                raise FloatingPointError(
+                    f"the loss is {loss} at step {step}: lower the learning rate or the clip, "
+                    "and see that every target is a class of the model."
+                )
             seen = evaluate(state.model, validation, recipe.task)
             now = Round(step, loss, float(np.asarray(schedule(step))), seen.loss, seen.accuracy)
             rounds.append(now)

@@ -29,11 +29,13 @@ class Classification:
         """`−Σ_c t_c · log softmax(logits)_c`, averaged over the batch, with `t` the smoothed one-hot target.
 
         **Arguments:** `logits`: `(*batch, classes)`; `targets`: class numbers, `(*batch,)`.
-        **Returns:** the mean loss, a 0-d array.
+        **Returns:** the mean loss, a 0-d array; NaN if a target is no class from 0 to classes − 1.
         **Raises:** `ContractError` if the leading axes differ or the targets are not integers.
         """
-        classes = logits.shape[-1]
-        one_hot = jax.nn.one_hot(targets, classes, dtype=logits.dtype)
+        classes, targets = logits.shape[-1], jnp.asarray(targets)
+        known = (targets >= 0) & (targets < classes)
+        # A row of zeros, which is what `one_hot` makes of an unknown class, would be a loss of 0.
+        one_hot = jnp.where(known[..., None], jax.nn.one_hot(targets, classes, dtype=logits.dtype), jnp.nan)
         return cross_entropy(logits, (1 - self.label_smoothing) * one_hot + self.label_smoothing / classes)
 
     @contract
