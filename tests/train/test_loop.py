@@ -222,7 +222,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(linear, blobs, recipe):
 
 def test_targets_outside_the_classes_stop_the_run(linear, blobs, recipe):
     strange = DataSet(blobs.inputs, jnp.full_like(blobs.targets, 17))
-    with pytest.raises(FloatingPointError, match="at step 5: .*, and see that every target is a class of the model"):
+    with pytest.raises(FloatingPointError, match="and see that every target is a class of the model"):
         fit(linear(2, 3), strange, blobs, recipe, key=jax.random.key(0))
 
 
