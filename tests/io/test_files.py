@@ -1,6 +1,7 @@
 """Saving and loading: with an architecture, with its state, with a skeleton, and what each refuses."""
 
 import dataclasses
+import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -88,6 +89,20 @@ def test_the_same_model_is_written_as_the_same_bytes(tiny_net: Any, path: Path) 
     assert path.read_bytes() == first
 
 
+@dataclasses.dataclass(frozen=True)
+class NumberedConfig:
+    number: float | str
+    more: tuple[float, ...]
+
+
+class Numbered(eqx.Module):
+    weight: jax.Array
+    config: NumberedConfig = eqx.field(static=True)
+
+    def __init__(self, config: NumberedConfig, *, key: jax.Array):
+        self.weight, self.config = jax.random.normal(key, (2,)), config
+
+
 # --- a model that its config does not rebuild
 
 
@@ -171,7 +186,20 @@ def test_a_config_out_of_its_own_bounds_is_not_written(tiny: ModuleType, path: P
         save(path, net)
 
 
-def test_a_config_whose_fields_do_not_compare_is_not_written(tiny: ModuleType, path: Path) -> None:
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, -0.0])
+def test_a_config_with_a_number_that_json_cannot_spell_comes_back(path: Path, number: float) -> None:
+    save(path, Numbered(NumberedConfig(number, (1.0, number)), key=jax.random.key(0)))
+    config = load(path, Numbered).config
+    assert repr((config.number, config.more)) == repr((number, (1.0, number)))
+
+
+def test_a_config_that_comes_back_as_another_is_not_written(path: Path) -> None:
+    """`"nan"` is read as the number: the first of the two types that takes it."""
+    with pytest.raises(ModelFileError, match=r"does not survive being written as \{.*\}: let `==` compare its fields"):
+        save(path, Numbered(NumberedConfig("nan", ()), key=jax.random.key(0)))
+
+
+def test_a_config_with_a_boolean_for_an_integer_is_not_written(tiny: ModuleType, path: Path) -> None:
     net = tiny.TinyNet(tiny.TinyConfig(kernel=(True,)), key=jax.random.key(0))
     with pytest.raises(ModelFileError, match=r"`config.kernel\[0\]` is True, not an integer"):
         save(path, net)

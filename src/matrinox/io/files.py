@@ -31,7 +31,7 @@ from matrinox.io.leaves import (
     value_of,
     with_leaves,
 )
-from matrinox.io.rebuild import skeleton, structural_differences
+from matrinox.io.rebuild import same, skeleton, structural_differences
 
 Path = str | os.PathLike[str]
 Builders = type[eqx.Module] | Mapping[str, type[eqx.Module]]
@@ -171,7 +171,7 @@ def _config_that_rebuilds(model: PyTree, config: Any, leaves: dict[str, Leaf]) -
     if type(given) is not kind:
         raise ModelFileError(f"`config` is a {type(given).__name__}, and {cls.__name__} takes {kind.__name__}")
     data = encode_config(given)
-    if decode_config(kind, data, largest=_largest(leaves)) != given:
+    if not same(decode_config(kind, data, largest=_largest(leaves)), given):
         raise ModelFileError(
             f"{show(given)} does not survive being written as {show(data)}: let `==` compare its fields"
         )

@@ -95,7 +95,7 @@ def _differences(a: Any, b: Any, path: tuple[Any, ...], ignore_config: bool) -> 
         return
     (children, treedef), (others, other_treedef) = _one_level(a), _one_level(b)
     if jtu.treedef_is_leaf(treedef):
-        if type(a) not in (bool, int, float, complex) and not _same(a, b):
+        if type(a) not in (bool, int, float, complex) and not same(a, b):
             yield _line(name, a, b)
         return
     if isinstance(a, eqx.Module):
@@ -103,7 +103,7 @@ def _differences(a: Any, b: Any, path: tuple[Any, ...], ignore_config: bool) -> 
             if not field.metadata.get("static", False) or (field.name == "config" and ignore_config):
                 continue
             mine, theirs = getattr(a, field.name, None), getattr(b, field.name, None)
-            if not _same(mine, theirs):
+            if not same(mine, theirs):
                 inner = paths.show((*path, jtu.GetAttrKey(field.name)))
                 yield _line(f"{inner} (static)", mine, theirs)
     elif treedef.node_data() != other_treedef.node_data():
@@ -133,8 +133,8 @@ def _one_level(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
     return jtu.tree_flatten_with_path(node, is_leaf=lambda part: part is not node)
 
 
-def _same(a: Any, b: Any, seen: frozenset[tuple[int, int]] = frozenset()) -> bool:
-    """Equality that also holds between two makings of one function, and never raises."""
+def same(a: Any, b: Any, seen: frozenset[tuple[int, int]] = frozenset()) -> bool:
+    """Equality that also holds between two makings of one function and between two nans, and never raises."""
     pair = (id(a), id(b))
     if a is b or pair in seen:
         return True
@@ -144,16 +144,23 @@ def _same(a: Any, b: Any, seen: frozenset[tuple[int, int]] = frozenset()) -> boo
     if isinstance(a, types.FunctionType):
         cells = [[cell.cell_contents for cell in f.__closure__ or ()] for f in (a, b)]
         parts = [[f.__code__, f.__defaults__, f.__kwdefaults__, *inner] for f, inner in zip((a, b), cells, strict=True)]
-        return _same(parts[0], parts[1], seen)
+        return same(parts[0], parts[1], seen)
     if isinstance(a, functools.partial):
-        return _same((a.func, a.args, a.keywords), (b.func, b.args, b.keywords), seen)
+        return same((a.func, a.args, a.keywords), (b.func, b.args, b.keywords), seen)
     if type(a) in (tuple, list):
-        return len(a) == len(b) and all(_same(x, y, seen) for x, y in zip(a, b, strict=True))
+        return len(a) == len(b) and all(same(x, y, seen) for x, y in zip(a, b, strict=True))
     if type(a) is dict:
-        return list(a) == list(b) and all(_same(a[key], b[key], seen) for key in a)
+        return list(a) == list(b) and all(same(a[key], b[key], seen) for key in a)
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, float | complex) and a != a:
+        return b != b
     try:
-        return bool(a == b)
+        equal = bool(a == b)
     except Exception:
         return False
+    if equal or not dataclasses.is_dataclass(a) or isinstance(a, eqx.Module):
+        return equal
+    # Two configs with a nan in the same place are not equal to each other.
+    names = [field.name for field in dataclasses.fields(a) if field.compare]
+    return all(same(getattr(a, name, None), getattr(b, name, None), seen) for name in names)
