@@ -73,7 +73,7 @@ class Train(_Command):
             with ask_to_stop() as should_stop, show_progress(row.recipe.steps) as on_round:
                 done = reproduce(row, seed=self.seed, folder=folder, on_round=on_round, should_stop=should_stop)
         except KeyboardInterrupt as error:
-            raise _Stopped("stopped before the first evaluation: no file was written") from error
+            raise _Stopped(str(error) or "stopped before the first evaluation: no file was written") from error
         run = done.run
         if run.interrupted:
             raise _Stopped(

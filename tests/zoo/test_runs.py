@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
 
 from matrinox import io, zoo
+from matrinox.contract import ContractError
 from matrinox.data import load_builtin, split
 from matrinox.train import Classification, evaluate, read_log, unpack, write_log
 from matrinox.zoo import Reproduced, publish, read_card, reproduce
@@ -88,9 +91,9 @@ def test_an_unknown_entry_names_the_nearest(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_publish_merges_the_runs_and_ships_the_best_by_validation(runs, tmp_path):
+def test_publish_merges_the_runs_and_ships_the_best_by_validation(runs, quick, tmp_path):
     folders = [done.model_file.parent for done in runs[:2]]
-    target = publish("mlp-digits", folders, folder=tmp_path / "entry")
+    target = publish(quick, folders, folder=tmp_path / "entry")
     card, log = read_card(target / "card.toml"), read_log(target / "log.json")
     assert [run.seed for run in log.runs] == [0, 1]
     assert card.figures.seeds == (0, 1)
@@ -100,23 +103,117 @@ def test_publish_merges_the_runs_and_ships_the_best_by_validation(runs, tmp_path
     assert card.weights.seed == min(log.runs, key=lambda run: run.validation.loss).seed
 
 
-def test_publish_refuses_runs_that_do_not_belong_together(runs, tmp_path):
+def test_publish_refuses_runs_that_do_not_belong_together(runs, quick, tmp_path):
     folders = [done.model_file.parent for done in runs]
     with pytest.raises(ValueError, match="`runs` is empty"):
-        publish("mlp-digits", [], folder=tmp_path)
+        publish(quick, [], folder=tmp_path)
     with pytest.raises(ValueError, match="a spread takes 2 at least"):
-        publish("mlp-digits", folders[:1], folder=tmp_path)
+        publish(quick, folders[:1], folder=tmp_path)
     with pytest.raises(ValueError, match=r"the runs of seeds \[0, 0\] must differ by seed"):
-        publish("mlp-digits", [folders[0], folders[2]], folder=tmp_path)
+        publish(quick, [folders[0], folders[2]], folder=tmp_path)
     with pytest.raises(ValueError, match="not all of 'cnn-digits' with one config"):
         publish("cnn-digits", folders[:2], folder=tmp_path)
     log = read_log(folders[1] / "log.json")
     other = tmp_path / "other"
-    other.mkdir()
+    shutil.copytree(folders[1], other)
     write_log(other / "log.json", dataclasses.replace(log, recipe={**log.recipe, "steps": 13}))
     with pytest.raises(ValueError, match="with one config, recipe, data and software"):
-        publish("mlp-digits", [folders[0], other], folder=tmp_path)
+        publish(quick, [folders[0], other], folder=tmp_path)
     write_log(other / "log.json", dataclasses.replace(log, runs=(dataclasses.replace(log.runs[0], interrupted=True),)))
     with pytest.raises(ValueError, match="must differ by seed and be complete"):
-        publish("mlp-digits", [folders[0], other], folder=tmp_path)
+        publish(quick, [folders[0], other], folder=tmp_path)
     assert not (tmp_path / "card.toml").exists()
+    write_log(other / "log.json", dataclasses.replace(log, runs=log.runs * 2))
+    with pytest.raises(ValueError, match="must hold one run each"):
+        publish(quick, [folders[0], other], folder=tmp_path)
+    assert not (tmp_path / "card.toml").exists()
+
+
+def test_publish_refuses_runs_of_another_recipe_than_the_entrys(runs, quick, tmp_path):
+    folders = [done.model_file.parent for done in runs[:2]]
+    with pytest.raises(ValueError, match=r"the runs' config \(={.*}\) must be 'mlp-digits''s, {.*: train anew"):
+        publish("mlp-digits", folders, folder=tmp_path)
+    longer = dataclasses.replace(quick, recipe=dataclasses.replace(quick.recipe, steps=13))
+    with pytest.raises(ValueError, match=r"the runs' recipe \(={'steps': 12"):
+        publish(longer, folders, folder=tmp_path)
+    with pytest.raises(ValueError, match="the runs' data"):
+        publish(dataclasses.replace(quick, data="digits"), folders, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_publish_refuses_a_model_that_its_log_did_not_score(runs, quick, tmp_path):
+    folders = [done.model_file.parent for done in runs[:2]]
+    other = tmp_path / "other"
+    shutil.copytree(folders[1], other)
+    shutil.copyfile(folders[0] / "model.safetensors", other / "model.safetensors")
+    with pytest.raises(ValueError, match=r"model\.safetensors is not the model that its log scored: train seed 1 anew"):
+        publish(quick, [folders[0], other], folder=tmp_path / "entry")
+    assert not (tmp_path / "entry").exists()
+
+
+def test_a_run_that_replaces_the_model_removes_the_log_of_the_old_one(runs, quick, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(runs[0].model_file.parent, folder)
+
+    def fail(now):
+        if now.step == 8:
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError):
+        reproduce(quick, seed=5, folder=folder, on_round=fail)
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors"}
+
+
+def test_a_run_stopped_before_its_first_file_leaves_the_old_ones(runs, quick, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(runs[0].model_file.parent, folder)
+    with pytest.raises(KeyboardInterrupt, match="no file was written"):
+        reproduce(quick, seed=5, folder=folder, should_stop=lambda: True)
+    for name in ("model.safetensors", "log.json"):
+        assert (folder / name).read_bytes() == (runs[0].model_file.parent / name).read_bytes()
+
+
+def test_ctrl_c_just_behind_the_second_file_logs_that_file(quick, tmp_path, monkeypatch):
+    """The interrupt comes between the file's replacement and whatever the run would note of it in memory."""
+    save, steps = io.save, []
+
+    def stop(path, model, *, notes):
+        save(path, model, notes=notes)
+        steps.append(notes["step"])
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(io, "save", stop)
+    done = reproduce(quick, seed=0, folder=tmp_path)
+    header = io.read_header(done.model_file)
+    assert done.run.interrupted
+    assert (str(done.run.best_step), done.run.weights_sha256) == (header.notes["step"], header.data_sha256)
+    assert header.notes["step"] == steps[1]
+    test = split(load_builtin(quick.data)).test
+    seen = evaluate(zoo.load(done.model_file), test, Classification())
+    assert seen.predictions.tolist() == unpack(done.run.test.predictions).tolist()
+
+
+def test_ctrl_c_while_the_file_is_scored_says_that_there_is_a_file_without_a_log(quick, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("matrinox.zoo.runs.evaluate", stop)
+    with pytest.raises(KeyboardInterrupt, match=r"model\.safetensors is complete, but not scored: there is no log"):
+        reproduce(quick, seed=0, folder=tmp_path)
+    assert zoo.load(tmp_path / "model.safetensors").config == quick.config
+    assert os.listdir(tmp_path) == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**20])
+def test_a_seed_that_would_repeat_another_is_refused(seed, quick, tmp_path):
+    with pytest.raises(ValueError, match=rf"`seed` \(={seed}\) must be from 0 to 4294967295"):
+        reproduce(quick, seed=seed, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_arguments_of_another_type_are_refused(quick, tmp_path):
+    with pytest.raises(ContractError, match="seed"):
+        reproduce(quick, seed=1.5, folder=tmp_path)
+    with pytest.raises(ContractError, match="name"):
+        publish(3, [tmp_path])
