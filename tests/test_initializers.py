@@ -249,6 +249,9 @@ def test_every_initializer_refuses_a_shape_that_is_not_a_weights(initializer):
         initializer(key, DENSE, jnp.int32)
     with pytest.raises(ContractError):
         initializer(0, DENSE)
+    for _ in range(50):
+        with pytest.raises(ContractError, match="shape"):
+            initializer(key, (2, 2, 4.0, 4))
 
 
 @pytest.mark.parametrize("make", [variance_scaling, orthogonal])

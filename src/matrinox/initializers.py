@@ -17,7 +17,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float, PRNGKeyArray
 
-from matrinox.contract import contract
+from matrinox.contract import ContractError, contract
 
 Initializer = Callable[[PRNGKeyArray, tuple[int, ...], Any], Array]
 """`(key, shape, dtype) -> weight`, with `shape` as `(q, p, *kernel, n, n)`."""
@@ -232,6 +232,9 @@ def _check_positive(name: str, value: float) -> None:
 
 def _weight_shape(shape: Sequence[int]) -> tuple[int, ...]:
     shape = tuple(shape)
+    # Of a sequence, beartype checks one entry, picked at random.
+    if not all(isinstance(size, int) for size in shape):
+        raise ContractError(f"`shape` (={shape}) must hold ints: convert each size with int(size).")
     if len(shape) < 4 or shape[-1] != shape[-2]:
         raise ValueError(f"`shape` (={shape}) must be (q, p, *kernel, n, n): end it with the matrix side twice.")
     if min(shape) < 1:
