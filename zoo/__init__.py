@@ -9,6 +9,7 @@ import equinox as eqx
 from jaxtyping import PRNGKeyArray
 
 from matrinox import io
+from matrinox.contract import contract
 from matrinox.zoo.card import Card as Card
 from matrinox.zoo.card import read_card as read_card
 from matrinox.zoo.catalogue import CATALOGUE as CATALOGUE
@@ -29,12 +30,14 @@ def list_models() -> tuple[str, ...]:
     return tuple(CATALOGUE)
 
 
+@contract
 def create(name: str, *, key: PRNGKeyArray, **overrides: Any) -> Any:
     """An untrained model of the zoo, its config changed as asked: `create("cnn-digits", key=key, n=3)`.
 
     **Arguments:** `name`: one of `list_models()`; `key`: for the initial weights; `overrides`: fields of its config.
     **Returns:** the model.
-    **Raises:** `ValueError` for an unknown name or field, naming the nearest, and for sizes that do not fit together.
+    **Raises:** `ValueError` for an unknown name, field or choice, naming the nearest, for a value of another type or
+    out of range, and for sizes that do not fit together; `ContractError` if `name` is no text.
     """
     row = entry(name)
     known = [field.name for field in dataclasses.fields(row.config)]
@@ -48,6 +51,7 @@ def create(name: str, *, key: PRNGKeyArray, **overrides: Any) -> Any:
     return row.architecture(dataclasses.replace(row.config, **overrides), key=key)
 
 
+@contract
 def load(name: str | os.PathLike[str]) -> Any:
     """A trained model, in inference mode: an entry of the zoo by its name, or a model file by its path.
 
@@ -61,6 +65,7 @@ def load(name: str | os.PathLike[str]) -> Any:
     return eqx.nn.inference_mode(io.load(model_file(name), FAMILIES))
 
 
+@contract
 def model_file(name: str | os.PathLike[str]) -> str:
     """The path of a model's file: that of an entry's weights, or the path itself.
 
@@ -77,6 +82,7 @@ def model_file(name: str | os.PathLike[str]) -> str:
     )
 
 
+@contract
 def card(name: str) -> Card:
     """What is known of an entry: data, config, recipe, figures over its seeds, limits.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import equinox as eqx
 
+from matrinox.contract import contract
 from matrinox.train import AdamW, Classification, Recipe
 from matrinox.zoo.cnn import CNN, CNNConfig
 from matrinox.zoo.mlp import MLP, MLPConfig
@@ -73,6 +74,7 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType({entry.name: entry for entry i
 """Entry by name."""
 
 
+@contract
 def entry(name: str) -> Entry:
     """The row of that name.
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from matrinox import nn
 from matrinox.contract import AnyArray, contract
 from matrinox.initializers import gain_of, variance_scaling
+from matrinox.io.config import check_config
 from matrinox.rand import KeyStream
 
 
@@ -22,7 +23,8 @@ class CNNConfig:
     convolution, grouped into stages, behind each of which a maximum over 2 × 2 halves the image; `kernel`: side of the
     convolutions; `classes`; `encoder`: how pixels become matrices, each pixel's n × n neighbourhood, or n × n patches
     that do not overlap; `dropout`: share of entries dropped before the read-out.
-    **Raises:** `ValueError` if `stages` is empty or halves the image to nothing, or if patches do not fit the image.
+    **Raises:** `ValueError` for a value of another type, out of range or no encoder, if `stages` is empty or halves the
+    image to nothing, or if patches do not fit the image.
     """
 
     height: int = field(default=8, metadata={"min": 1, "max": 4096})
@@ -36,6 +38,7 @@ class CNNConfig:
     dropout: float = field(default=0.0, metadata={"min": 0.0, "max": 0.99})
 
     def __post_init__(self):
+        check_config(self)
         if not self.stages or not all(self.stages):
             raise ValueError(f"`stages` (={self.stages}) must hold neurons for each stage: such as ((8, 8), (16, 12)).")
         if self.encoder == "patches" and (self.height % self.n or self.width % self.n):

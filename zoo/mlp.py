@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from matrinox import nn
 from matrinox.contract import AnyArray, contract
 from matrinox.initializers import gain_of, variance_scaling
+from matrinox.io.config import check_config
 from matrinox.rand import KeyStream
 
 
@@ -22,7 +23,7 @@ class MLPConfig:
     **Arguments:** `features`: of an input; `n`: side of a neuron; `widths`: neurons of each hidden layer; `classes`;
     `transpose`: whether neurons are transposed behind each hidden layer, so that columns meet; `dropout`: share of
     entries dropped behind each hidden layer.
-    **Raises:** `ValueError` if `widths` is empty.
+    **Raises:** `ValueError` for a value of another type or out of range, or if `widths` is empty.
     """
 
     features: int = field(default=64, metadata={"min": 1, "max": 2**24})
@@ -33,6 +34,7 @@ class MLPConfig:
     dropout: float = field(default=0.0, metadata={"min": 0.0, "max": 0.99})
 
     def __post_init__(self):
+        check_config(self)
         if not self.widths:
             raise ValueError(f"`widths` (={self.widths}) must hold at least one hidden layer: such as (16, 16).")
 
@@ -45,7 +47,7 @@ class MLP(eqx.Module):
     layer lets columns meet at no cost in parameters.
 
     **Arguments:** `config`; `key`: for the initial weights.
-    **Raises:** `ContractError` if a size of the config is out of range.
+    **Raises:** `ContractError` if `config` is no `MLPConfig`.
     """
 
     layers: nn.Sequential

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from matrinox.io import ModelFileError
-from matrinox.io.config import decode_config, encode_config
+from matrinox.io.config import check_config, decode_config, encode_config
 
 
 @dataclass(frozen=True)
@@ -129,3 +129,23 @@ def test_an_annotation_that_does_not_resolve_is_refused() -> None:
 
     with pytest.raises(ModelFileError, match="the annotations of Lost do not resolve: name 'Nowhere' is not defined"):
         decode_config(Lost, {"depth": 1}, largest=100)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depth": 2.5}, "`Config.depth` is 2.5, not an integer"),
+        ({"width": 1}, r"`Config.width` \(=1\) must be at least 2: choose a larger number"),
+        ({"rate": math.nan}, r"`Config.rate` \(=nan\) must be at most 1.0: choose a smaller number"),
+        ({"act": "rleu"}, "`Config.act` is 'rleu', not one of 'relu', 'tanh', 3: did you mean 'relu'"),
+        ({"kernel": [3]}, r"`Config.kernel` is \[3\]: a config holds"),
+        ({"blocks": (Block(9),)}, r"`Config.blocks\[0\].heads` \(=9\) must be at most 8"),
+    ],
+)
+def test_a_config_in_memory_is_held_to_the_same_rules(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_config(Config(**changes))
+
+
+def test_a_config_in_memory_may_hold_any_integer_that_declares_no_maximum() -> None:
+    check_config(Config(depth=10**12))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from matrinox import io, zoo
+from matrinox.contract import ContractError
 
 
 def test_list_models_names_every_entry():
@@ -36,10 +37,34 @@ def test_create_names_the_nearest_of_an_unknown_field_or_entry():
         zoo.create("mlp_digits", key=jax.random.key(0))
 
 
-@pytest.mark.parametrize("wrong", [{"n": 0}, {"n": 2.5}, {"n": "2"}, {"kernel": 0}])
-def test_create_refuses_sizes_that_are_none(wrong):
-    with pytest.raises((ValueError, TypeError)):
-        zoo.create("cnn-digits", key=jax.random.key(0), **wrong)
+@pytest.mark.parametrize(
+    ("name", "wrong", "match"),
+    [
+        ("cnn-digits", {"n": 0}, r"`CNNConfig.n` \(=0\) must be at least 1: choose a larger number"),
+        ("cnn-digits", {"n": 2.5}, "`CNNConfig.n` is 2.5, not an integer"),
+        ("cnn-digits", {"n": "2"}, "`CNNConfig.n` is '2', not an integer"),
+        ("cnn-digits", {"kernel": 0}, r"`CNNConfig.kernel` \(=0\) must be at least 1"),
+        ("cnn-digits", {"height": -8}, r"`CNNConfig.height` \(=-8\) must be at least 1"),
+        ("cnn-digits", {"encoder": "patch"}, "`CNNConfig.encoder` is 'patch', not one of .*: did you mean 'patches'"),
+        ("cnn-digits", {"stages": ((8,), (0,))}, r"`CNNConfig.stages\[1\]\[0\]` \(=0\) must be at least 1"),
+        ("cnn-digits", {"stages": [[8]]}, r"`CNNConfig.stages` is \[\[8\]\]: a config holds .* tuples"),
+        ("cnn-digits", {"dropout": 0.995}, r"`CNNConfig.dropout` \(=0.995\) must be at most 0.99: choose a smaller"),
+        ("mlp-digits", {"n": 0}, r"`MLPConfig.n` \(=0\) must be at least 1"),
+        ("mlp-digits", {"widths": (3, -1)}, r"`MLPConfig.widths\[1\]` \(=-1\) must be at least 1"),
+        ("mlp-digits", {"transpose": 1}, "`MLPConfig.transpose` is 1, not true or false"),
+    ],
+)
+def test_create_refuses_a_value_that_the_config_does_not_take(name, wrong, match):
+    with pytest.raises(ValueError, match=match):
+        zoo.create(name, key=jax.random.key(0), **wrong)
+
+
+def test_arguments_of_another_type_are_refused():
+    with pytest.raises(ContractError, match="name"):
+        zoo.create(3, key=jax.random.key(0))
+    for function in (zoo.load, zoo.card, zoo.entry):
+        with pytest.raises(ContractError, match="name"):
+            function(3)
 
 
 @pytest.mark.parametrize("name", zoo.list_models())

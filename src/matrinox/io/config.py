@@ -48,7 +48,28 @@ def decode_config(cls: type, data: Any, *, largest: int) -> Any:
     return _record(cls, data, "config", largest)
 
 
-def _record(cls: type, data: Any, where: str, largest: int) -> Any:
+def check_config(config: Any) -> None:
+    """Checks a config's values against its own annotations and bounds; for `__post_init__`, so that no other is built.
+
+    **Arguments:** `config`: a dataclass of what `encode_config` takes.
+    **Raises:** `ValueError` naming the field, its value, the rule and, for a misspelt choice, the nearest one.
+    """
+    name = type(config).__name__
+    try:
+        _values(type(config), encode_config(config, name), name, None)
+    except ModelFileError as error:
+        raise ValueError(str(error)) from error.__cause__
+
+
+def _record(cls: type, data: Any, where: str, largest: int | None) -> Any:
+    values = _values(cls, data, where, largest)
+    try:
+        return cls(**values)
+    except Exception as error:
+        raise ModelFileError(f"`{where}` is refused by {cls.__name__}: {error}") from error
+
+
+def _values(cls: type, data: Any, where: str, largest: int | None) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ModelFileError(f"`{where}` is {show(data)}, not a table of the fields of {cls.__name__}")
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
@@ -62,17 +83,13 @@ def _record(cls: type, data: Any, where: str, largest: int) -> Any:
         hints = typing.get_type_hints(cls, include_extras=True)
     except NameError as error:
         raise ModelFileError(f"the annotations of {cls.__name__} do not resolve: {error}") from error
-    values = {
+    return {
         name: _value(hints[name], data[name], f"{where}.{name}", field.metadata, largest)
         for name, field in fields.items()
     }
-    try:
-        return cls(**values)
-    except Exception as error:
-        raise ModelFileError(f"`{where}` is refused by {cls.__name__}: {error}") from error
 
 
-def _value(hint: Any, data: Any, where: str, bounds: Mapping[Any, Any], largest: int) -> Any:
+def _value(hint: Any, data: Any, where: str, bounds: Mapping[Any, Any], largest: int | None) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _value(args[0], data, where, bounds, largest)
@@ -100,7 +117,7 @@ def _value(hint: Any, data: Any, where: str, bounds: Mapping[Any, Any], largest:
     return value
 
 
-def _any_of(args: tuple[Any, ...], data: Any, where: str, bounds: Mapping[Any, Any], largest: int) -> Any:
+def _any_of(args: tuple[Any, ...], data: Any, where: str, bounds: Mapping[Any, Any], largest: int | None) -> Any:
     problems = []
     for hint in args:
         try:
@@ -111,7 +128,9 @@ def _any_of(args: tuple[Any, ...], data: Any, where: str, bounds: Mapping[Any, A
     raise problems[0]
 
 
-def _tuple(args: tuple[Any, ...], data: Any, where: str, bounds: Mapping[Any, Any], largest: int) -> tuple[Any, ...]:
+def _tuple(
+    args: tuple[Any, ...], data: Any, where: str, bounds: Mapping[Any, Any], largest: int | None
+) -> tuple[Any, ...]:
     if not isinstance(data, list):
         raise ModelFileError(f"`{where}` is {show(data)}, not a list")
     hints = args[:1] * len(data) if args[1:] == (...,) else () if args == ((),) else args
@@ -126,9 +145,9 @@ def _tuple(args: tuple[Any, ...], data: Any, where: str, bounds: Mapping[Any, An
 def _check_bounds(value: float, where: str, bounds: Mapping[Any, Any], largest: int | None) -> None:
     low, high = bounds.get("min"), bounds.get("max")
     if low is not None and not value >= low:
-        raise ModelFileError(f"`{where}` (={show(value)}) must be at least {low}")
+        raise ModelFileError(f"`{where}` (={show(value)}) must be at least {low}: choose a larger number")
     if high is not None and not value <= high:
-        raise ModelFileError(f"`{where}` (={show(value)}) must be at most {high}")
+        raise ModelFileError(f"`{where}` (={show(value)}) must be at most {high}: choose a smaller number")
     if high is None and largest is not None and abs(value) > largest:
         remedy = 'declare field(metadata={"max": ...}) in the config if it may be larger'
         raise ModelFileError(
