@@ -195,6 +195,8 @@ def test_help_of_a_command_tells_its_options(command, capsys):
         (["train", "cnn-digits", "--sed", "3"], "`matrinox train` does not take '--sed': did you mean '--seed'?"),
         (["train", "cnn-digits", "--seed", "one"], "invalid literal for int() with base 10: 'one'"),
         (["train", "cnn-digits", "--seed"], "Missing value for argument '--seed'"),
+        (["train", "cnn-digits", "--seed", "4294967296"], "--seed (=4294967296) must be from 0 to 4294967295"),
+        (["train", "cnn-digits", "--seed", "99999999999999999999"], "must be from 0 to 4294967295"),
         (["train", "cnn-digits", "--steps", "-1"], "--steps (=-1) must be at least 1"),
         (["eval", "cnn-digits", "--part", "tets"], "invalid choice 'tets' for argument '--part'"),
         (["list", "everything"], "`matrinox list` does not take 'everything': leave it out"),
@@ -212,6 +214,10 @@ def test_other_errors_are_one_line_and_status_1(tmp_path, monkeypatch, capsys):
     np.save("integers.npy", np.zeros((2, 8, 8, 1), np.uint8))
     np.save("wrong.npy", np.zeros((2, 9, 8, 1), np.float32))
     np.save("nan.npy", np.full((2, 8, 8, 1), np.nan))
+    np.save("large.npy", np.full((2, 8, 8, 1), 1e300))
+    np.save("flat.npy", np.zeros((5, 0, 8, 1)))
+    np.save("none.npy", np.zeros((0, 8, 8, 1)))
+    (tmp_path / "empty.npy").write_bytes(b"")
     np.save("objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     (tmp_path / "text.npy").write_text("no numbers")
     (tmp_path / "text.safetensors").write_text("no model, but long enough for a header's length")
@@ -224,6 +230,10 @@ def test_other_errors_are_one_line_and_status_1(tmp_path, monkeypatch, capsys):
         ("predict", "cnn-digits", "--input", "objects.npy"): "objects.npy is no .npy file of numbers",
         ("predict", "cnn-digits", "--input", "integers.npy"): "integers.npy holds uint8: scale it as in training",
         ("predict", "cnn-digits", "--input", "nan.npy"): "nan.npy holds nan or infinity",
+        ("predict", "cnn-digits", "--input", "large.npy"): "large.npy holds nan or infinity, or numbers too large",
+        ("predict", "cnn-digits", "--input", "flat.npy"): "axis -3 is 0, height is 8",
+        ("predict", "cnn-digits", "--input", "none.npy"): "has 0 examples",
+        ("predict", "cnn-digits", "--input", "empty.npy"): "empty.npy is no .npy file of numbers",
         ("predict", "cnn-digits", "--input", "wrong.npy"): "axis -3 is 9, height is 8",
     }
     for words, said in cases.items():
@@ -268,6 +278,66 @@ def test_debug_shows_the_traceback_wherever_it_stands(capsys):
         err = capsys.readouterr().err
         assert "Traceback (most recent call last)" in err
         assert "ModelFileError" in err
+
+
+def test_debug_as_the_value_of_another_option_is_that_value(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    status, err = refused(capsys, "predict", "cnn-digits", "--input=--debug")
+    assert (status, "No such file or directory: '--debug'" in err) == (1, True)
+
+
+def test_debug_counts_where_the_words_cannot_be_parsed(capsys):
+    assert cli.main(["train", "cnn-digits", "--seed", "one", "--debug"]) == 2
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_predict_writes_the_probabilities_to_the_very_path(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.zeros((2, 64)))
+    (tmp_path / "probabilities.txt").write_text("old")
+    command = ["predict", "mlp-digits", "--input", str(tmp_path / "x.npy")]
+    assert cli.main([*command, "--output", str(tmp_path / "probabilities.txt")]) == 0
+    assert np.load(tmp_path / "probabilities.txt").shape == (2, 10)
+    assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "probabilities.txt"}
+    capsys.readouterr()
+    status, err = refused(capsys, *command, "--output", str(tmp_path / "missing" / "y.npy"))
+    assert (status, "No such file or directory" in err) == (1, True)
+
+
+def test_a_reader_that_has_read_enough_ends_predict_quietly(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((20_000, 64), np.float32))
+    command = [*PROGRAM, "predict", "mlp-digits", "--input", str(tmp_path / "x.npy")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().startswith("0\t")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 141
+
+
+@pytest.mark.parametrize("module", ["matrinox", "matrinox.cli"])
+def test_the_command_line_is_a_module_too(module):
+    done = subprocess.run([sys.executable, "-m", module, "list"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "cnn-digits" in done.stdout
+    done = subprocess.run([sys.executable, "-m", module, "trian"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "matrinox: there is no command 'trian': did you mean 'train'?\n"
+
+
+def test_a_second_ctrl_c_while_the_file_is_scored_tells_of_the_file(tmp_path):
+    program = (
+        "import sys, matrinox.zoo.runs\n"
+        "def evaluate(*_, **__): raise KeyboardInterrupt\n"
+        "sys.modules['matrinox.zoo.runs'].evaluate = evaluate\n"
+        f"sys.argv = 'matrinox train mlp-digits --steps 2 --out'.split() + [{str(tmp_path / 'out')!r}]\n"
+        "from matrinox.cli import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    file = tmp_path / "out" / "model.safetensors"
+    assert done.returncode == 130
+    assert done.stderr == f"matrinox: stopped at the end: {file} is complete, but not scored: there is no log\n"
+    assert file.exists()
 
 
 def test_without_scikit_learn_train_names_the_extra(tmp_path):

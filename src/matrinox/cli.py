@@ -3,11 +3,12 @@
 import contextlib
 import dataclasses
 import difflib
+import math
 import os
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from io import StringIO, TextIOWrapper
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
@@ -34,7 +35,6 @@ class _Stopped(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class _Command:
-    # `main` takes the flag out wherever it stands, as errors may come before a command is known; this is for the help.
     debug: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show a traceback where something goes wrong."""
 
@@ -66,6 +66,8 @@ class Train(_Command):
         row = _entry(self.name)
         if self.steps < 0:
             raise UsageError(f"--steps (={self.steps}) must be at least 1: leave it out for the model's own recipe")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"--seed (={self.seed}) must be from 0 to 4294967295: JAX takes 32 bits of a seed")
         if self.steps:
             row = dataclasses.replace(row, recipe=dataclasses.replace(row.recipe, steps=self.steps))
         folder = Path(self.out or Path("runs") / row.name)
@@ -160,13 +162,16 @@ class Predict(_Command):
         import numpy as np
 
         from matrinox import zoo
+        from matrinox.io.atomic import write_atomically
         from matrinox.train import apply_model
 
         model = zoo.load(path)
         logits = apply_model(model, _read_examples(self.input, len(model.input_shape)))
         probabilities = np.asarray(jax.nn.softmax(logits, axis=-1))
         if self.output:
-            np.save(self.output, probabilities)
+            data = BytesIO()
+            np.lib.format.write_array(data, probabilities, allow_pickle=False)
+            write_atomically(self.output, [data.getvalue()])
         for number, row in enumerate(probabilities):
             print(f"{number}\t{row.argmax()}\t{row.max():.4f}")
 
@@ -237,6 +242,8 @@ Begin with `matrinox list`, then `matrinox train cnn-digits`. `matrinox COMMAND 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and gives its exit status: 0, or 2 for wrong usage, 130 for Ctrl-C, 1 for any other error.
 
+    Where nobody reads the output any more, as behind `| head`, it ends quietly with 141, as shells have it.
+
     **Arguments:** `arguments`: those behind the program's name, by default the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -244,11 +251,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal that has no ± or × shows a question mark instead of failing.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    # Until a command is parsed, a `--debug` anywhere counts; from then on, what the parser says.
+    debug = "--debug" in words
     try:
-        _parse([word for word in words if word != "--debug"])()
+        first = words[:1] == ["--debug"]
+        command = _parse(words[first:])
+        debug = first or command.debug
+        command()
+        sys.stdout.flush()
         return 0
+    except BrokenPipeError:
+        # Whoever read has read enough, as `head` does. The interpreter flushes once more at its end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (Exception, KeyboardInterrupt) as error:
-        if "--debug" in words:
+        if debug:
             traceback.print_exc()
         else:
             print(f"matrinox: {_one_line(error)}", file=sys.stderr)
@@ -343,16 +361,18 @@ def _read_examples(path: str, axes: int) -> "np.ndarray":
 
     try:
         array = np.load(path, allow_pickle=False)
-    except ValueError:
+    except (ValueError, EOFError):
         array = None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path} is no .npy file of numbers: write it with numpy.save")
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"{path} holds {array.dtype}: scale it as in training, to floats such as pixels from 0 to 1")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise ValueError(f"{path} holds nan or infinity: replace them first")
-    array = array.astype(np.float32)
-    return array.reshape(-1, *array.shape[-axes:]) if array.ndim >= axes else array
+        raise ValueError(f"{path} holds nan or infinity, or numbers too large for float32: replace them first")
+    # With -1 NumPy could not tell how many examples there are where another axis is 0.
+    return array.reshape(math.prod(array.shape[:-axes]), *array.shape[-axes:]) if array.ndim >= axes else array
 
 
 def _listed(table: Mapping[str, Any]) -> str:
@@ -380,3 +400,7 @@ def _print(table: "Table") -> None:
     console = Console()
     # Into a file or a pipe no line is broken, so that a path can be found in it.
     (console if console.is_terminal else Console(width=10_000)).print(table, markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
