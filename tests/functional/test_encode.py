@@ -152,3 +152,18 @@ def test_encoders_refuse_missing_axes(call, message):
 def test_encoders_refuse_options_without_a_meaning(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"spatial_axes": (0, 1.0)}, "spatial_axes"),
+        ({"spatial_axes": (0, "1")}, "spatial_axes"),
+        ({"spatial_axes": (0, 1), "interleave": (True, 1)}, "interleave"),
+    ],
+    ids=str,
+)
+def test_every_entry_of_an_encoders_tuple_is_checked_every_time(options, argument):
+    for _ in range(50):
+        with pytest.raises(ContractError, match=argument):
+            embed_pixels(jnp.ones((4, 4)), 3, **options)

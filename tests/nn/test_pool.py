@@ -83,7 +83,7 @@ def test_windows_are_checked_when_the_layer_is_built(name, axes):
     with pytest.raises(ValueError, match=r"`window` \(=0\) must be at least 1"):
         kind(0)
     with pytest.raises(ValueError, match=rf"`stride` \(=.*\) must have {axes} size"):
-        kind(2, (1,) * (axes + 1))
+        kind(2, (1,) * {1: 2, 2: 3, 3: 2}[axes])
     with pytest.raises(ValueError, match=r"`padding` \(='SMAE'\) must be .*: did you mean 'SAME'\?"):
         kind(2, padding="SMAE")
 
@@ -92,3 +92,23 @@ def test_windows_are_checked_when_the_layer_is_built(name, axes):
 def test_a_window_that_is_no_size_is_refused(name, axes):
     with pytest.raises(ContractError, match="window"):
         POOLS[name, axes](2.0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("window", (2, 2.5)),
+        ("window", (2.5, 2)),
+        ("window", (2, 2, 2, 2)),
+        ("stride", (1, None)),
+        ("padding", ((1, 1), (1, 1, 1))),
+        ("padding", ((1, 1), (1, "1"))),
+        ("padding", (0, 1.0)),
+        ("padding", ((0,), 1)),
+    ],
+    ids=str,
+)
+def test_every_entry_of_a_window_is_checked_every_time(argument, value):
+    for _ in range(50):
+        with pytest.raises(ContractError, match=f"MaxPool2d got {argument} as a tuple"):
+            nn.MaxPool2d(**{"window": 2, argument: value})

@@ -60,13 +60,15 @@ def embed_pixels(
     by `i mod n` and then by `i // n` (those beyond the last full block stay last), which brings neighbourhoods that do
     not overlap side by side.
     **Returns:** `x`'s axes, then one axis of length n for each spatial axis: `(batch, h, w, c, n, n)`.
-    **Raises:** `ContractError` if `x` is not a float array or lacks a spatial axis; `ValueError` for `n` below 1, for
-    an axis named twice, or for `interleave` of another length.
+    **Raises:** `ContractError` if `x` is not a float array or lacks a spatial axis, or for an entry that is no int (in
+    `interleave`, no bool); `ValueError` for `n` below 1, for an axis named twice, or for `interleave` of another
+    length.
     **Source:** MATNETS 3.2.5, `embed_pixels`.
     """
     _require_positive(n)
     axes = _from_front("spatial_axes", spatial_axes, x.ndim)
     flags = (interleave,) * len(axes) if isinstance(interleave, bool) else interleave
+    _require_each("interleave", flags, bool)
     if len(flags) != len(axes):
         raise ValueError(
             f"`interleave` (={interleave}) must have one entry for each of the {len(axes)} spatial axes: "
@@ -121,6 +123,7 @@ def _require_positive(n: int) -> None:
 
 def _from_front(name: str, axes: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     axes = (axes,) if isinstance(axes, int) else tuple(axes)
+    _require_each(name, axes, int)
     for axis in axes:
         if not -ndim <= axis < ndim:
             raise ContractError(f"`{name}` names axis {axis}, x has {ndim} axes: name one from {-ndim} to {ndim - 1}.")
@@ -128,6 +131,12 @@ def _from_front(name: str, axes: int | Sequence[int], ndim: int) -> tuple[int, .
     if len(set(front)) < len(front):
         raise ValueError(f"`{name}` (={axes}) must not name an axis twice: name each axis once.")
     return front
+
+
+def _require_each(name: str, entries: tuple, kind: type) -> None:
+    # Of a tuple of any length, beartype checks one entry, picked at random.
+    if not all(isinstance(entry, kind) for entry in entries):
+        raise ContractError(f"`{name}` (={entries}) must hold {kind.__name__}s: give one for each axis.")
 
 
 def _windows_at(x: Array, starts: np.ndarray, n: int, axis: int) -> Array:

@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Sequence
 from typing import TypeAlias
 
-Sizes: TypeAlias = int | tuple[int, ...]
-Padding: TypeAlias = str | int | tuple[int | tuple[int, int], ...]
+# Of a tuple of any length beartype checks one entry, picked at random; of these, every entry.
+Sizes: TypeAlias = int | tuple[int] | tuple[int, int] | tuple[int, int, int]
+Sides: TypeAlias = int | tuple[int, int]
+Padding: TypeAlias = str | int | tuple[Sides] | tuple[Sides, Sides] | tuple[Sides, Sides, Sides]
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
 # By count of axes: the letters under which the space axes are known.

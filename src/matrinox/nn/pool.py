@@ -23,17 +23,17 @@ from matrinox.functional.window import Padding, Sizes, pad_pairs, per_axis
 
 @contract
 class _Pool(eqx.Module):
-    window: tuple[int, ...] = eqx.field(static=True)
-    stride: tuple[int, ...] = eqx.field(static=True)
-    padding: Padding = eqx.field(static=True)
+    window: Sizes = eqx.field(static=True)
+    stride: Sizes | None = eqx.field(static=True, default=None)
+    padding: Padding = eqx.field(static=True, default="VALID")
     _axes: ClassVar[int]
     _pool: ClassVar[Callable[..., Array]]
 
-    def __init__(self, window: Sizes, stride: Sizes | None = None, padding: Padding = "VALID"):
-        self.window = per_axis("window", window, self._axes)
-        self.stride = self.window if stride is None else per_axis("stride", stride, self._axes)
-        pad_pairs(padding, self.window)
-        self.padding = padding
+    def __check_init__(self):
+        window = per_axis("window", self.window, self._axes)
+        if self.stride is not None:
+            per_axis("stride", self.stride, self._axes)
+        pad_pairs(self.padding, window)
 
     def _apply(self, x: AnyArray) -> Array:
         return self._pool(x, window=self.window, stride=self.stride, padding=self.padding)
@@ -50,7 +50,8 @@ class _Pool1d(_Pool):
 
         **Arguments:** `x`: `(*batch, t, p, n, n)`; `key`: not used.
         **Returns:** `(*batch, t', p, n, n)`.
-        **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
+        **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for a window
+        longer than a padded axis, and for padding as long as the window.
         """
         return self._apply(x)
 
@@ -66,7 +67,8 @@ class _Pool2d(_Pool):
 
         **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `key`: not used.
         **Returns:** `(*batch, h', w', p, n, n)`.
-        **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
+        **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for a window
+        longer than a padded axis, and for padding as long as the window.
         """
         return self._apply(x)
 
@@ -82,7 +84,8 @@ class _Pool3d(_Pool):
 
         **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `key`: not used.
         **Returns:** `(*batch, d', h', w', p, n, n)`.
-        **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
+        **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for a window
+        longer than a padded axis, and for padding as long as the window.
         """
         return self._apply(x)
 
