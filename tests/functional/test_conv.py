@@ -182,6 +182,13 @@ def test_conv_refuses_groups_that_do_not_divide_q():
         matrix_conv1d(draw_params(1, 3, 2, 3), jnp.ones((5, 2, 2, 2)), groups=2)
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("groups", [0, -1, -2])
+def test_conv_refuses_groups_below_1(axes, groups):
+    with pytest.raises(ValueError, match=rf"`groups` \(={groups}\) must be at least 1: choose 1 for a single group"):
+        CONV[axes](draw_params(2, 4, 2, *(3,) * axes), jnp.ones((*(3,) * axes, 2, 2, 2)), groups=groups)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -6,7 +6,7 @@ import pytest
 
 from matrinox import functional, nn
 from matrinox.contract import ContractError
-from matrinox.initializers import identity_plus_noise
+from matrinox.initializers import identity_plus_noise, lecun_normal, orthogonal
 from matrinox.nn import Conv1d, Conv2d, Conv3d
 
 CONVS = {1: Conv1d, 2: Conv2d, 3: Conv3d}
@@ -148,7 +148,7 @@ def test_a_size_below_1_is_refused(axes, size):
 @every_rank
 @pytest.mark.parametrize("option", ["kernel", "stride", "dilation"])
 def test_sizes_of_another_count_of_axes_are_refused(axes, option):
-    options = {"kernel": 2, option: (2,) * (axes + 1)}
+    options = {"kernel": 2, option: (2,) * {1: 2, 2: 3, 3: 2}[axes]}
     with pytest.raises(
         ValueError, match=rf"`{option}` \(=\(2, .*\)\) must have {axes} sizes?: give an int, or one size"
     ):
@@ -167,3 +167,41 @@ def test_a_missing_space_axis_and_swapped_p_and_q_are_refused():
         layer(jnp.ones((8, 2, 4, 4)))
     with pytest.raises(ContractError, match="axis -3 is 3, p is 2"):
         layer(jnp.ones((8, 8, 3, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("kernel", (3, 3.0)),
+        ("stride", (1.0, 1)),
+        ("dilation", (1, 1, 1, 1)),
+        ("padding", ((1, 1, 1), (1, 1))),
+        ("padding", ((1, 1), (1.0, 1))),
+    ],
+    ids=str,
+)
+def test_every_entry_of_a_size_or_padding_is_checked_every_time(argument, value):
+    options = {"kernel": 3, argument: value}
+    for _ in range(50):
+        with pytest.raises(ContractError, match=f"Conv2d got {argument} as a tuple"):
+            Conv2d(p=2, q=3, n=4, **options, initializer=drawn, key=jax.random.key(0))
+
+
+def test_the_identity_initializer_passes_neurons_through_in_every_group():
+    layer = Conv1d(p=4, q=4, n=2, kernel=1, groups=2, initializer=identity_plus_noise(0.0), key=jax.random.key(0))
+    x = normal(3, 4, 2, 2)
+    np.testing.assert_allclose(layer(x), x, rtol=1e-6)
+
+
+def test_the_orthogonal_initializer_keeps_the_size_of_every_group():
+    layer = Conv1d(p=8, q=8, n=4, kernel=1, groups=2, initializer=orthogonal(), key=jax.random.key(0))
+    x = normal(3, 8, 4, 4)
+    sizes = np.linalg.norm(layer(x).reshape(3, 2, -1), axis=-1)
+    np.testing.assert_allclose(sizes, np.linalg.norm(x.reshape(3, 2, -1), axis=-1), rtol=1e-5)
+
+
+def test_groups_are_drawn_apart_and_a_single_one_from_the_key_itself():
+    key = jax.random.key(0)
+    one, two = (Conv1d(p=4, q=4, n=2, kernel=3, groups=groups, key=key).weight for groups in (1, 2))
+    assert np.array_equal(one, lecun_normal(key, (4, 4, 3, 2, 2)))
+    assert not np.array_equal(two[:2], two[2:])

@@ -12,7 +12,7 @@ from matrinox.params import MatrixParams
 @contract
 def matrix_conv1d(
     params: MatrixParams,
-    x: Float[AnyArray, "*batch t p={groups}*{params.p} {params.n} {params.n}"],
+    x: Float[AnyArray, "*batch t p={max(groups,1)}*{params.p} {params.n} {params.n}"],
     *,
     stride: Sizes = 1,
     padding: Padding = "VALID",
@@ -28,8 +28,8 @@ def matrix_conv1d(
     sees its own: x has `groups · params.p` neurons.
     **Returns:** `(*batch, t', q, n, n)`.
     **Raises:** `ContractError` if the trailing axes of `x` are not `(t, p, n, n)`, or if `W` has not one kernel axis;
-    `ValueError` for a size below 1, for a `q` that `groups` does not divide, for padding that is negative or of a
-    wrong name or count, and for a kernel longer than the padded axis.
+    `ValueError` for a size or `groups` below 1, for a `q` that `groups` does not divide, for padding that is negative
+    or of a wrong name or count, and for a kernel longer than the padded axis.
     **Source:** MATNETS 1.1.0, `matrix_conv1d`.
     """
     return _matrix_conv(params, jnp.asarray(x), 1, stride, padding, dilation, groups)
@@ -38,7 +38,7 @@ def matrix_conv1d(
 @contract
 def matrix_conv2d(
     params: MatrixParams,
-    x: Float[AnyArray, "*batch h w p={groups}*{params.p} {params.n} {params.n}"],
+    x: Float[AnyArray, "*batch h w p={max(groups,1)}*{params.p} {params.n} {params.n}"],
     *,
     stride: Sizes = 1,
     padding: Padding = "VALID",
@@ -55,8 +55,8 @@ def matrix_conv2d(
     neurons.
     **Returns:** `(*batch, h', w', q, n, n)`.
     **Raises:** `ContractError` if the trailing axes of `x` are not `(h, w, p, n, n)`, or if `W` has not two kernel
-    axes; `ValueError` for a size below 1, for a `q` that `groups` does not divide, for padding that is negative or of a
-    wrong name or count, and for a kernel longer than a padded axis.
+    axes; `ValueError` for a size or `groups` below 1, for a `q` that `groups` does not divide, for padding that is
+    negative or of a wrong name or count, and for a kernel longer than a padded axis.
     **Source:** MATNETS 1.1.0, `matrix_conv2d`.
     """
     return _matrix_conv(params, jnp.asarray(x), 2, stride, padding, dilation, groups)
@@ -65,7 +65,7 @@ def matrix_conv2d(
 @contract
 def matrix_conv3d(
     params: MatrixParams,
-    x: Float[AnyArray, "*batch d h w p={groups}*{params.p} {params.n} {params.n}"],
+    x: Float[AnyArray, "*batch d h w p={max(groups,1)}*{params.p} {params.n} {params.n}"],
     *,
     stride: Sizes = 1,
     padding: Padding = "VALID",
@@ -84,16 +84,29 @@ def matrix_conv3d(
     return _matrix_conv(params, jnp.asarray(x), 3, stride, padding, dilation, groups)
 
 
+def require_groups(groups: int, **neurons: int) -> None:
+    """Refuses a `groups` below 1, or one that does not divide the counts of neurons.
+
+    **Arguments:** `groups`; the counts, by the names to give them in the message.
+    **Raises:** `ValueError`, naming the first at fault.
+    """
+    if groups < 1:
+        raise ValueError(f"`groups` (={groups}) must be at least 1: choose 1 for a single group.")
+    for name, count in neurons.items():
+        if count % groups:
+            raise ValueError(
+                f"`{name}` (={count}) must be divisible by `groups` (={groups}): "
+                f"choose `{name}` as a multiple of {groups}."
+            )
+
+
 def _matrix_conv(
     params: MatrixParams, x: Array, axes: int, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
 ) -> Array:
     params.require_kernel(axes)
-    if params.q % groups:
-        raise ValueError(
-            f"`q` (={params.q}) must be divisible by `groups` (={groups}): choose `q` as a multiple of {groups}."
-        )
-    stride, dilation = per_axis("stride", stride, axes), per_axis("dilation", dilation, axes)
-    extents = [(size - 1) * step + 1 for size, step in zip(params.kernel, dilation, strict=True)]
+    require_groups(groups, q=params.q)
+    strides, dilations = per_axis("stride", stride, axes), per_axis("dilation", dilation, axes)
+    extents = [(size - 1) * step + 1 for size, step in zip(params.kernel, dilations, strict=True)]
     pairs = pad_pairs(padding, extents)
     space = x.shape[-3 - axes : -3]
     require_fit("kernel", extents, space, pairs)
@@ -101,9 +114,9 @@ def _matrix_conv(
     y = convolve(
         _fold(x.astype(dtype), axes),
         _fold_kernel(params.W.astype(dtype)),
-        stride=stride,
+        stride=strides,
         padding=pairs,
-        dilation=dilation,
+        dilation=dilations,
         groups=groups,
     )
     y = _unfold(y, x.shape[: -3 - axes], params.q, params.n)

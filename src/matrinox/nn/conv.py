@@ -3,12 +3,14 @@
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional import matrix_conv1d, matrix_conv2d, matrix_conv3d
+from matrinox.functional.conv import require_groups
 from matrinox.functional.window import Padding, Sizes, pad_pairs, per_axis
 from matrinox.initializers import Initializer, lecun_normal
 from matrinox.nn.linear import check_sizes
@@ -41,20 +43,18 @@ class _Conv(eqx.Module):
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
     ):
-        check_sizes(p=p, q=q, n=n, groups=groups)
-        for name, neurons in (("p", p), ("q", q)):
-            if neurons % groups:
-                raise ValueError(
-                    f"`{name}` (={neurons}) must be divisible by `groups` (={groups}): "
-                    f"choose `{name}` as a multiple of {groups}."
-                )
+        check_sizes(p=p, q=q, n=n)
+        require_groups(groups, p=p, q=q)
         sizes = per_axis("kernel", kernel, self._axes)
         self.stride = per_axis("stride", stride, self._axes)
         self.dilation = per_axis("dilation", dilation, self._axes)
         pad_pairs(padding, sizes)
         self.padding = padding
         self.groups = groups
-        self.weight = initializer(key, (q, p // groups, *sizes, n, n), dtype)
+        shape = (q // groups, p // groups, *sizes, n, n)
+        # Each group is a map of its own: what an initializer makes of a whole weight would mix their neurons.
+        keys = [key] if groups == 1 else jax.random.split(key, groups)
+        self.weight = jnp.concatenate([initializer(key, shape, dtype) for key in keys])
         self.bias = jnp.zeros((q, n, n), self.weight.dtype) if use_bias else None
 
     @property
@@ -92,8 +92,8 @@ class Conv1d(_Conv):
     """Convolution of a sequence of matrix neurons: `y_t,q = Σ_r,p W_qp,r @ x_(t+r),p + B_q`.
 
     **Arguments:** `p`, `q`, `n`: neurons in, neurons out and matrix side; `kernel`, `stride`, `dilation`: an int, or
-    one for each axis; `padding`, `groups`: as for `functional.matrix_conv1d`; `use_bias`,
-    `initializer`, `dtype`, `key`: as for `Dense`. The weight is `(q, p / groups, r, n, n)`.
+    one for each axis; `padding`, `groups`: as for `functional.matrix_conv1d`; `use_bias`, `initializer`, `dtype`,
+    `key`: as for `Dense`, with a draw for each group. The weight is `(q, p / groups, r, n, n)`.
     **Raises:** `ValueError` for a size below 1 or of another count of axes, for a p or q that `groups` does not divide,
     and for padding that is negative or of a wrong name or count.
     **Source:** MATNETS 1.1.0, `matrix_conv1d`.
@@ -115,7 +115,8 @@ class Conv1d(_Conv):
 
         **Arguments:** `x`: `(*batch, t, p, n, n)`; `key`: not used.
         **Returns:** `(*batch, t', q, n, n)`.
-        **Raises:** `ContractError` if the trailing axes are not `(t, p, n, n)`.
+        **Raises:** `ContractError` if the trailing axes are not `(t, p, n, n)`; `ValueError` for a kernel longer
+        than the padded axis.
         """
         return matrix_conv1d(self.params, x, **self._options)
 
@@ -125,8 +126,8 @@ class Conv2d(_Conv):
     """Convolution of an image of matrix neurons: `y_hw,q = Σ_ij,p W_qp,ij @ x_(h+i)(w+j),p + B_q`.
 
     **Arguments:** `p`, `q`, `n`: neurons in, neurons out and matrix side; `kernel`, `stride`, `dilation`: an int, or
-    one for each axis; `padding`, `groups`: as for `functional.matrix_conv2d`; `use_bias`,
-    `initializer`, `dtype`, `key`: as for `Dense`. The weight is `(q, p / groups, h, w, n, n)`.
+    one for each axis; `padding`, `groups`: as for `functional.matrix_conv2d`; `use_bias`, `initializer`, `dtype`,
+    `key`: as for `Dense`, with a draw for each group. The weight is `(q, p / groups, h, w, n, n)`.
     **Raises:** `ValueError` for a size below 1 or of another count of axes, for a p or q that `groups` does not divide,
     and for padding that is negative or of a wrong name or count.
     **Source:** MATNETS 1.1.0, `matrix_conv2d`.
@@ -148,7 +149,8 @@ class Conv2d(_Conv):
 
         **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `key`: not used.
         **Returns:** `(*batch, h', w', q, n, n)`.
-        **Raises:** `ContractError` if the trailing axes are not `(h, w, p, n, n)`.
+        **Raises:** `ContractError` if the trailing axes are not `(h, w, p, n, n)`; `ValueError` for a kernel
+        longer than a padded axis.
         """
         return matrix_conv2d(self.params, x, **self._options)
 
@@ -158,11 +160,11 @@ class Conv3d(_Conv):
     """Convolution of a volume of matrix neurons: `y_dhw,q = Σ_ijk,p W_qp,ijk @ x_(d+i)(h+j)(w+k),p + B_q`.
 
     **Arguments:** `p`, `q`, `n`: neurons in, neurons out and matrix side; `kernel`, `stride`, `dilation`: an int, or
-    one for each axis; `padding`, `groups`: as for `functional.matrix_conv3d`; `use_bias`,
-    `initializer`, `dtype`, `key`: as for `Dense`. The weight is `(q, p / groups, d, h, w, n, n)`.
+    one for each axis; `padding`, `groups`: as for `functional.matrix_conv3d`; `use_bias`, `initializer`, `dtype`,
+    `key`: as for `Dense`, with a draw for each group. The weight is `(q, p / groups, d, h, w, n, n)`.
     **Raises:** `ValueError` for a size below 1 or of another count of axes, for a p or q that `groups` does not divide,
     and for padding that is negative or of a wrong name or count.
-    **Source:** MATNETS 1.1.0, `matrix_conv3d` in three dimensions.
+    **Source:** MATNETS 1.1.0, `matrix_conv2d`, in three dimensions.
 
     >>> import jax, jax.numpy as jnp
     >>> layer = Conv3d(p=2, q=3, n=4, kernel=3, key=jax.random.key(0))
@@ -181,6 +183,7 @@ class Conv3d(_Conv):
 
         **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `key`: not used.
         **Returns:** `(*batch, d', h', w', q, n, n)`.
-        **Raises:** `ContractError` if the trailing axes are not `(d, h, w, p, n, n)`.
+        **Raises:** `ContractError` if the trailing axes are not `(d, h, w, p, n, n)`; `ValueError` for a kernel
+        longer than a padded axis.
         """
         return matrix_conv3d(self.params, x, **self._options)
