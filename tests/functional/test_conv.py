@@ -201,3 +201,12 @@ def test_conv_refuses_groups_below_1(axes, groups):
 def test_conv_refuses_options_without_a_meaning(options, message):
     with pytest.raises(ValueError, match=message):
         matrix_conv2d(draw_params(2, 3, 4, 3, 3), jnp.ones((5, 5, 2, 4, 4)), **options)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_gradients_of_an_empty_batch_are_zero(groups):
+    params = draw_params(2 // groups, 2, 2, 3)
+    slopes = jax.grad(lambda params: jnp.sum(matrix_conv1d(params, jnp.ones((0, 5, 2, 2, 2)), groups=groups)))(params)
+    assert slopes.W.shape == params.W.shape
+    assert not slopes.W.any()
+    assert not slopes.B.any()

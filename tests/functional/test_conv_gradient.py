@@ -221,3 +221,27 @@ def test_other_platforms_take_the_kernel_gradient_by_convolution():
     train, layers, batches = scanned_training(1)
     lowered = train.trace(layers, batches).lower(lowering_platforms=("cuda",)).as_text()
     assert lowered.count("stablehlo.convolution") == 5
+
+
+def test_the_kernel_gradient_outside_jit_is_that_of_the_platform_at_hand():
+    options = OPTIONS["grouped"]
+    x, w = draw_operands(options)
+    g = convolve(x, w, **options)
+    geometry = Geometry(options["stride"], options["padding"], options["dilation"], (1, 1), options["groups"])
+    traced = conv_gradient._kernel_gradient_p.impl.trace(x, g, kernel=(3, 2), geometry=geometry)
+    for platform, convolutions in (("cuda", 1), ("cpu", 0)):
+        lowered = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert lowered.count("stablehlo.convolution") == convolutions
+
+
+@pytest.mark.parametrize("name", ["strided", "grouped"])
+def test_gradients_over_an_empty_batch_are_zero(name):
+    options = OPTIONS[name]
+    x, w = draw_operands(options)
+    in_x, in_w = gradients(bent(convolve, options))(x[:0], w)
+    assert in_x.shape == x[:0].shape
+    assert in_w.shape == w.shape
+    assert not in_w.any()
+    mapped = jax.vmap(gradients(bent(convolve, options)), (0, None))(jnp.stack([x[:0]] * 2), w)[1]
+    assert mapped.shape == (2, *w.shape)
+    assert not mapped.any()

@@ -98,8 +98,9 @@ def _convolve(x: Array, w: Array, *, geometry: Geometry) -> Array:
 def _input_gradient(g: Array, w: Array, *, space: tuple[int, ...], geometry: Geometry) -> Array:
     kernel = w.shape[:-2]
     flipped = jnp.flip(w, tuple(range(len(kernel))))
-    by_group = flipped.reshape(*w.shape[:-1], geometry.groups, -1)
-    exchanged = jnp.swapaxes(by_group, -3, -1).reshape(*kernel, w.shape[-1] // geometry.groups, -1)
+    each = w.shape[-1] // geometry.groups
+    by_group = flipped.reshape(*w.shape[:-1], geometry.groups, each)
+    exchanged = jnp.swapaxes(by_group, -3, -1).reshape(*kernel, each, geometry.groups * w.shape[-2])
     return _convolve_p.bind(g, exchanged, geometry=geometry.of_input_gradient(space, kernel, g.shape[1:-1]))
 
 
@@ -119,7 +120,7 @@ def _kernel_gradient_by_patches(x: Array, g: Array, *, kernel: tuple[int, ...], 
         start = jnp.zeros((groups, g.shape[-1] // groups, taps, x.shape[-1] // groups), _accumulator(x)) + _zero_of(x)
         parts = _in_chunks(x, chunks), _in_chunks(g, chunks)
         total, _ = lax.scan(lambda total, part: (total + product(*part), None), start, parts)
-    return total.transpose(2, 3, 0, 1).reshape(*kernel, -1, g.shape[-1]).astype(x.dtype)
+    return total.transpose(2, 3, 0, 1).reshape(*kernel, x.shape[-1] // groups, g.shape[-1]).astype(x.dtype)
 
 
 def _in_chunks(array: Array, chunks: int) -> Array:
@@ -147,23 +148,23 @@ def _patch_product(x: Array, g: Array, *, kernel: tuple[int, ...], geometry: Geo
         last = [start + span for start, span in zip(first, spans, strict=True)]
         taps.append(lax.slice(x, (0, *first, 0), (x.shape[0], *last, x.shape[-1]), (1, *geometry.stride, 1)))
     patches = jnp.stack(taps, axis=-2)
-    positions, groups = prod(g.shape[:-1]), geometry.groups
+    # Sizes are written out: of an empty batch, -1 could not be told.
+    positions, groups, inputs, outputs = prod(g.shape[:-1]), geometry.groups, x.shape[-1], g.shape[-1]
     if groups == 1:
         # A group axis of length 1 would keep XLA from its plain matrix product.
-        rows = patches.reshape(positions, -1), g.reshape(positions, -1)
+        rows = patches.reshape(positions, len(taps) * inputs), g.reshape(positions, outputs)
         product = jnp.einsum("mk,mo->ok", *rows, preferred_element_type=_accumulator(x))
-        return product.reshape(1, -1, len(taps), x.shape[-1])
-    patches = patches.reshape(positions, len(taps), groups, -1)
-    return jnp.einsum(
-        "mkgc,mgo->gokc", patches, g.reshape(positions, groups, -1), preferred_element_type=_accumulator(x)
-    )
+        return product.reshape(1, outputs, len(taps), inputs)
+    patches = patches.reshape(positions, len(taps), groups, inputs // groups)
+    g = g.reshape(positions, groups, outputs // groups)
+    return jnp.einsum("mkgc,mgo->gokc", patches, g, preferred_element_type=_accumulator(x))
 
 
 def _convolve_batched(operands: Sequence[Array], dims: Sequence[Any], *, geometry: Geometry) -> tuple[Array, int]:
     (x, w), (x_dim, w_dim) = operands, dims
     if w_dim is None:
         x = jnp.moveaxis(x, x_dim, 0)
-        out = _convolve_p.bind(x.reshape(-1, *x.shape[2:]), w, geometry=geometry)
+        out = _convolve_p.bind(x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), w, geometry=geometry)
         return out.reshape(*x.shape[:2], *out.shape[1:]), 0
     size = w.shape[w_dim]
     if x_dim is None:
@@ -181,7 +182,8 @@ def _kernel_gradient_batched(
     bind = partial(_kernel_gradient_p.bind, kernel=kernel)
     if g_dim is None:
         out = bind(_into_channels(x, x_dim, geometry.groups), g, geometry=geometry)
-        return out.reshape(*kernel, x.shape[x_dim], -1, g.shape[-1]), len(kernel)
+        size = x.shape[x_dim]
+        return out.reshape(*kernel, size, out.shape[-2] // size, g.shape[-1]), len(kernel)
     size = g.shape[g_dim]
     if x_dim is None:
         out = bind(x, _into_channels(g, g_dim, geometry.groups), geometry=geometry)
@@ -194,14 +196,16 @@ def _kernel_gradient_batched(
 def _into_channels(array: Array, dim: int, groups: int) -> Array:
     """The mapped axis put between the groups and the channels of each, all as one axis at the end."""
     array = jnp.moveaxis(array, dim, 0)
-    array = jnp.moveaxis(array.reshape(*array.shape[:-1], groups, -1), 0, -2)
-    return array.reshape(*array.shape[:-3], -1)
+    size, channels = array.shape[0], array.shape[-1]
+    array = jnp.moveaxis(array.reshape(*array.shape[:-1], groups, channels // groups), 0, -2)
+    return array.reshape(*array.shape[:-3], size * channels)
 
 
 def _out_of_channels(array: Array, size: int, groups: int) -> Array:
     """Undoes `_into_channels`, with the mapped axis first."""
-    array = jnp.moveaxis(array.reshape(*array.shape[:-1], groups, size, -1), -2, 0)
-    return array.reshape(*array.shape[:-2], -1)
+    channels = array.shape[-1] // size
+    array = jnp.moveaxis(array.reshape(*array.shape[:-1], groups, size, channels // groups), -2, 0)
+    return array.reshape(*array.shape[:-2], channels)
 
 
 def _output_of(implementation: Any) -> Any:
@@ -220,7 +224,8 @@ ad.defbilinear(
 batching.primitive_batchers[_convolve_p] = _convolve_batched
 
 _kernel_gradient_p = Primitive("matrix_convolve_kernel_gradient")
-_kernel_gradient_p.def_impl(jax.jit(_kernel_gradient_by_patches, static_argnames=("kernel", "geometry")))
+# Through `jit`, so that the lowering below is that of the platform at hand.
+_kernel_gradient_p.def_impl(jax.jit(_kernel_gradient_p.bind, static_argnames=("kernel", "geometry")))
 _kernel_gradient_p.def_abstract_eval(_output_of(_kernel_gradient_by_convolution))
 # Other backends have kernels of their own for this gradient.
 mlir.register_lowering(_kernel_gradient_p, mlir.lower_fun(_kernel_gradient_by_convolution, multiple_results=False))
