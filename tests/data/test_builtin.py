@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from matrinox.contract import ContractError
 from matrinox.data import list_builtin, load_builtin, split
 
 
@@ -37,6 +38,11 @@ def test_every_builtin_set_can_be_split_by_class():
 def test_an_unknown_name_names_the_nearest():
     with pytest.raises(ValueError, match=r"`name` \(='digit'\) must be one of .*: did you mean 'digits'\?"):
         load_builtin("digit")
+
+
+def test_a_name_that_is_no_text_is_refused():
+    with pytest.raises(ContractError, match=r"name.* 3 .*it takes a str"):
+        load_builtin(3)  # pyright: ignore[reportArgumentType]
 
 
 def test_without_scikit_learn_the_error_names_the_extra():

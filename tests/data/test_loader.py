@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from matrinox.contract import ContractError
-from matrinox.data import DataSet, minibatches, split
+from matrinox.data import DataSet, Splits, minibatches, split
 
 
 @pytest.fixture
@@ -103,6 +103,19 @@ def test_split_refuses_targets_that_are_no_class_numbers():
     data = DataSet(np.zeros((5, 1), np.float32), np.zeros((5, 2), np.float32))
     with pytest.raises(ValueError, match=r"`data.targets` \(=float32\[5, 2\]\) must be class numbers"):
         split(data)
+
+
+def test_split_and_splits_take_data_sets_alone(numbered):
+    with pytest.raises(ContractError, match=r"data.*it takes a DataSet"):
+        split(np.zeros(3))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ContractError, match=r"test.*it takes a DataSet"):
+        Splits(numbered, numbered, None)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_split_refuses_a_seed_out_of_range(numbered, seed):
+    with pytest.raises(ValueError, match=rf"`seed` \(={seed}\) must be from 0 to below 2\*\*32"):
+        split(numbered, seed=seed)
 
 
 def test_minibatches_of_an_epoch_hold_every_example_once():

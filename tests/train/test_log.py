@@ -60,6 +60,18 @@ def test_unpack_refuses_what_pack_did_not_write(text):
         unpack(text)
 
 
+def test_logs_take_their_own_types_alone(log, tmp_path):
+    with pytest.raises(ContractError, match=r"text.*it takes a str"):
+        unpack(3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ContractError, match=r"log.*it takes a RunLog"):
+        write_log(tmp_path / "log.json", dataclasses.asdict(log))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ContractError, match=r"read_log got path"):
+        read_log(3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ContractError, match=r"steps.*it takes an int"), show_progress(2.5):  # pyright: ignore
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_read_log_gives_back_what_write_log_took(log, tmp_path):
     write_log(tmp_path / "log.json", log)
     assert read_log(tmp_path / "log.json") == log

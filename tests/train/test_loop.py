@@ -123,6 +123,21 @@ def test_a_model_is_not_applied_to_nothing(linear):
         apply_model(linear(2, 3), np.zeros((0, 2), np.float32))
 
 
+@pytest.mark.parametrize("batch", [0, -3])
+def test_a_model_is_not_applied_to_less_than_one_example_at_a_time(linear, batch):
+    with pytest.raises(ValueError, match=rf"`batch` \(={batch}\) must be 1 or more: choose"):
+        apply_model(linear(2, 3), np.zeros((4, 2), np.float32), batch=batch)
+
+
+def test_evaluate_and_fit_refuse_what_is_no_data_set_or_recipe(linear, blobs, recipe):
+    with pytest.raises(ContractError, match=r"data.*it takes a DataSet"):
+        evaluate(linear(2, 3), blobs.inputs, TASK)
+    with pytest.raises(ContractError, match=r"recipe.*it takes a Recipe"):
+        fit(linear(2, 3), blobs, blobs, 10, key=jax.random.key(0))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ContractError, match=r"fit got key"):
+        fit(linear(2, 3), blobs, blobs, recipe, key=0)  # pyright: ignore[reportArgumentType]
+
+
 def test_better_is_a_lower_validation_loss():
     def seen(loss):
         return Round(1, 0.0, 0.0, loss, 0.5)
@@ -236,6 +251,20 @@ def test_a_batch_larger_than_the_data_is_refused(linear, blobs, recipe):
 def test_a_recipe_refuses_sizes_out_of_range(name, value):
     with pytest.raises(ValueError, match=rf"`{name}` \(={value}\) must be at least {value + 1}"):
         Recipe(**{"steps": 10, name: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "match"),
+    [
+        ({"steps": 2.5}, r"`Recipe\.steps` is 2\.5, not an integer"),
+        ({"batch": "64"}, r"`Recipe\.batch` is '64', not an integer"),
+        ({"task": "classify"}, r"`Recipe\.task` is 'classify', not a table of the fields of Classification"),
+        ({"optimiser": None}, r"`Recipe\.optimiser` is None, not a table of the fields of AdamW"),
+    ],
+)
+def test_a_recipe_refuses_values_of_another_type(setting, match):
+    with pytest.raises(ValueError, match=match):
+        Recipe(**{"steps": 10, **setting})
 
 
 def test_a_recipe_shifts_only_if_asked():

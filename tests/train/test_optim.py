@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from matrinox.contract import ContractError
 from matrinox.train import AdamW
 
 
@@ -55,6 +56,8 @@ def test_a_large_gradient_counts_as_one_of_norm_clip():
         ({"learning_rate": 0.0}, r"`learning_rate` \(=0.0\) must be positive"),
         ({"clip": -1.0}, r"`clip` \(=-1.0\) must be positive"),
         ({"weight_decay": -0.1}, r"`weight_decay` \(=-0.1\) must be 0 or more"),
+        ({"learning_rate": "a"}, r"`AdamW.learning_rate` is 'a', not a number"),
+        ({"clip": None}, r"`AdamW.clip` is None, not a number"),
         ({"warmup": 1.0}, r"`warmup` \(=1.0\) must be from 0 to below 1"),
     ],
 )
@@ -66,3 +69,5 @@ def test_settings_out_of_range_are_refused(setting, match):
 def test_a_schedule_of_no_steps_is_refused():
     with pytest.raises(ValueError, match=r"`steps` \(=0\) must be at least 1"):
         AdamW().build(0)
+    with pytest.raises(ContractError, match=r"build got steps.* 2\.5 .*it takes an int"):
+        AdamW().build(2.5)  # pyright: ignore[reportArgumentType]

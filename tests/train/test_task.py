@@ -60,3 +60,8 @@ def test_a_task_refuses_targets_of_another_batch_or_kind():
 def test_label_smoothing_out_of_range_is_refused(smoothing):
     with pytest.raises(ValueError, match=r"`label_smoothing` \(=.*\) must be from 0 to below 1"):
         Classification(smoothing)
+
+
+def test_label_smoothing_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match=r"`Classification\.label_smoothing` is '0\.1', not a number"):
+        Classification("0.1")  # pyright: ignore[reportArgumentType]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from matrinox.contract import contract
 from matrinox.data.loader import DataSet
 
 
@@ -13,6 +14,7 @@ def list_builtin() -> tuple[str, ...]:
     return tuple(_BUILTIN)
 
 
+@contract
 def load_builtin(name: str) -> DataSet:
     """One of the data sets that need no network.
 
@@ -21,8 +23,8 @@ def load_builtin(name: str) -> DataSet:
 
     **Arguments:** `name`: one of `list_builtin()`.
     **Returns:** the whole data set, in its own order.
-    **Raises:** `ValueError` for another name, naming the nearest; `ImportError`, naming the extra to install, without
-    scikit-learn.
+    **Raises:** `ValueError` for another name, naming the nearest; `ContractError` if it is no text; `ImportError`,
+    naming the extra to install, without scikit-learn.
     **Source:** Alpaydin and Kaynak 1998, "Optical recognition of handwritten digits" (UCI), its test part.
     """
     if name not in _BUILTIN:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jaxtyping import Integer, PRNGKeyArray, Shaped
 
 from matrinox.contract import AnyArray, contract
@@ -43,7 +44,7 @@ class DataSet(eqx.Module):
         **Raises:** `ContractError` if `indices` is not one axis of integers; `IndexError` if one is out of range, but
         under `jit`, where no value is known.
         """
-        if not isinstance(indices, jax.core.Tracer):
+        if not isinstance(indices, Tracer):
             numbers = np.asarray(indices)
             outside = numbers[(numbers < 0) | (numbers >= len(self))]
             if outside.size:
@@ -62,22 +63,30 @@ class DataSet(eqx.Module):
         return digest.hexdigest()
 
 
+@contract
 class Splits(eqx.Module):
-    """Three data sets without a common example: fit on `train`, choose on `validation`, report `test` once."""
+    """Three data sets without a common example: fit on `train`, choose on `validation`, report `test` once.
+
+    **Raises:** `ContractError` if one is not a `DataSet`.
+    """
 
     train: DataSet
     validation: DataSet
     test: DataSet
 
 
+@contract
 def split(data: DataSet, *, validation: float = 0.1, test: float = 0.2, seed: int = 0) -> Splits:
     """Splits by class: each class gives its share, rounded, to validation and to test, and the rest to train.
 
     **Arguments:** `data`: with class numbers `(examples,)` as targets; `validation`, `test`: shares of each class,
     between 0 and 1; `seed`: the same seed gives the same split on every machine and with every version of NumPy.
     **Returns:** the three parts, each in the order of `data`.
-    **Raises:** `ValueError` if a share is not positive, if none is left to train on, or if a class is too small.
+    **Raises:** `ValueError` if a share is not positive, if none is left to train on, if a class is too small, or if
+    `seed` is out of range; `ContractError` if `data` is not a `DataSet`.
     """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"`seed` (={seed}) must be from 0 to below 2**32: choose a seed such as 0.")
     if not (validation > 0 and test > 0 and validation + test < 1):
         raise ValueError(
             f"`validation` (={validation}) and `test` (={test}) must be positive and leave a part to train on: "

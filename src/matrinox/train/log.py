@@ -70,6 +70,7 @@ class RunLog:
     runs: tuple[Run, ...]
 
 
+@contract
 def rounds_as_columns(rounds: Sequence[Round]) -> dict[str, list[float]]:
     """Rounds as one list for each quantity, as a log holds them: `{"step": […], "loss": […], …}`."""
     names = [field.name for field in dataclasses.fields(Round)]
@@ -96,10 +97,11 @@ def pack(predictions: Integer[AnyArray, " examples"]) -> str:
     return f"{kind.str[1:]}:{base64.b64encode(numbers.astype(kind).tobytes()).decode()}"
 
 
+@contract
 def unpack(text: str) -> np.ndarray:
     """The class numbers that `pack` wrote, `(examples,)`.
 
-    **Raises:** `ValueError` if the text is not what `pack` writes.
+    **Raises:** `ValueError` if the text is not what `pack` writes; `ContractError` if it is no text.
     """
     kind, colon, data = text.partition(":")
     if kind not in ("u1", "u2", "u4", "u8") or not colon:
@@ -115,10 +117,11 @@ def software() -> dict[str, str]:
     }
 
 
+@contract
 def write_log(path: str | os.PathLike[str], log: RunLog) -> None:
     """Writes the log as JSON, one line for each run, atomically.
 
-    **Raises:** `OSError` if it cannot be written.
+    **Raises:** `OSError` if it cannot be written; `ContractError` if `log` is not a `RunLog`.
     """
     table = dataclasses.asdict(log)
     runs = ",\n  ".join(json.dumps(run) for run in table.pop("runs"))
@@ -127,6 +130,7 @@ def write_log(path: str | os.PathLike[str], log: RunLog) -> None:
     write_atomically(path, [text.encode()])
 
 
+@contract
 def read_log(path: str | os.PathLike[str]) -> RunLog:
     """The log that `write_log` wrote.
 
@@ -145,6 +149,7 @@ def read_log(path: str | os.PathLike[str]) -> RunLog:
 
 
 @contextmanager
+@contract
 def show_progress(steps: int, console: Console | None = None) -> Iterator[Callable[[Round], None]]:
     """Shows a run on the screen: a live bar on a terminal, at most about twenty plain lines elsewhere.
 

@@ -18,6 +18,7 @@ from jaxtyping import Float, Integer, PRNGKeyArray, PyTree, Shaped
 from matrinox.contract import AnyArray, contract
 from matrinox.data.augment import shift_images
 from matrinox.data.loader import DataSet, minibatches
+from matrinox.io.config import check_config
 from matrinox.train.optim import AdamW
 from matrinox.train.state import TrainState
 from matrinox.train.task import Classification
@@ -32,7 +33,7 @@ class Recipe:
     **Arguments:** `steps`: of the optimiser, in all; `batch`: examples in a step; `steps_per_round`: how many steps one
     compiled call takes, after which the model is evaluated; `shift`: by how many pixels images are moved at most;
     `task`; `optimiser`.
-    **Raises:** `ValueError` for a size out of range.
+    **Raises:** `ValueError` for a value of another type or a size out of range.
     """
 
     steps: int
@@ -43,6 +44,7 @@ class Recipe:
     optimiser: AdamW = field(default_factory=AdamW)
 
     def __post_init__(self):
+        check_config(self)
         for name, least in (("steps", 1), ("batch", 1), ("steps_per_round", 1), ("shift", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least {least}: choose a larger number.")
@@ -156,8 +158,10 @@ def apply_model(
 
     **Arguments:** `model`: called as `model(inputs)`; `inputs`: `(examples, …)`; `batch`: bounds the memory used.
     **Returns:** `(examples, …)`.
-    **Raises:** `ContractError` if `inputs` has no axis; `ValueError` if there are no examples.
+    **Raises:** `ContractError` if `inputs` has no axis; `ValueError` if there are no examples or `batch` is below 1.
     """
+    if batch < 1:
+        raise ValueError(f"`batch` (={batch}) must be 1 or more: choose how many examples go at a time.")
     if len(inputs) == 0:
         raise ValueError("`inputs` has 0 examples, which must be 1 or more: there is nothing to apply the model to.")
     model, inputs = eqx.nn.inference_mode(model), jnp.asarray(inputs)
@@ -169,19 +173,21 @@ def _apply(model: Callable[..., Any], inputs: Array) -> Array:
     return model(inputs)
 
 
+@contract
 def evaluate(model: Callable[..., Any], data: DataSet, task: Classification, *, batch: int = 512) -> Evaluation:
     """The model on every example of a data set, in inference mode.
 
     **Arguments:** `model`: called as `model(inputs)`, giving logits `(examples, classes)`; `data`; `task`; `batch`:
     as for `apply_model`.
     **Returns:** the mean loss, the accuracy and the predictions.
-    **Raises:** `ContractError` if the model's outputs are not logits.
+    **Raises:** `ContractError` if the model's outputs are not logits; `ValueError` as `apply_model`.
     """
     logits = apply_model(model, data.inputs, batch=batch)
     accuracy = float(np.mean(np.asarray(task.hits(logits, data.targets))))
     return Evaluation(float(task.loss(logits, data.targets)), accuracy, np.asarray(task.predict(logits)))
 
 
+@contract
 def fit(
     model: Any,
     train: DataSet,
@@ -202,7 +208,7 @@ def fit(
     `should_stop`: asked before the first round and after every other but the last.
     **Returns:** `Fitted`.
     **Raises:** `FloatingPointError` if the loss is no longer finite; `ValueError` if a batch exceeds the examples;
-    `KeyboardInterrupt` if stopped before a first round.
+    `ContractError` if an argument is not of its type; `KeyboardInterrupt` if stopped before a first round.
     """
     started = time.perf_counter()
     order_key, state_key = jax.random.split(key)

@@ -8,6 +8,9 @@ import jax.tree_util as jtu
 import optax
 from jaxtyping import PyTree
 
+from matrinox.contract import contract
+from matrinox.io.config import check_config
+
 
 @dataclass(frozen=True)
 class AdamW:
@@ -15,7 +18,7 @@ class AdamW:
 
     **Arguments:** `learning_rate`: the peak; `weight_decay`: applied to everything but biases; `warmup`: the share of
     the steps that the rise takes; `clip`: the largest global norm of a gradient.
-    **Raises:** `ValueError` for a value outside its range.
+    **Raises:** `ValueError` for a value of another type or outside its range.
     """
 
     learning_rate: float = 3e-3
@@ -24,6 +27,7 @@ class AdamW:
     clip: float = 1.0
 
     def __post_init__(self):
+        check_config(self)
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be positive: 1e-3 and 1.0 are common.")
@@ -32,6 +36,7 @@ class AdamW:
         if not 0 <= self.warmup < 1:
             raise ValueError(f"`warmup` (={self.warmup}) must be from 0 to below 1: it is a share of the steps.")
 
+    @contract
     def schedule(self, steps: int) -> optax.Schedule:
         """The learning rate as a function of the step, over a run of `steps`.
 
@@ -43,6 +48,7 @@ class AdamW:
         rise = min(round(self.warmup * steps), steps - 1)
         return optax.warmup_cosine_decay_schedule(0.0 if rise else self.learning_rate, self.learning_rate, rise, steps)
 
+    @contract
     def build(self, steps: int) -> optax.GradientTransformation:
         """The transformation for a run of `steps`.
 

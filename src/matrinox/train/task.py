@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional import cross_entropy
+from matrinox.io.config import check_config
 
 
 @dataclass(frozen=True)
@@ -15,12 +16,13 @@ class Classification:
     """One of several classes for each input: cross-entropy to lower, accuracy to report.
 
     **Arguments:** `label_smoothing`: how much of each target is spread evenly over all classes, from 0 to below 1.
-    **Raises:** `ValueError` if `label_smoothing` is outside.
+    **Raises:** `ValueError` if `label_smoothing` is no number or outside.
     """
 
     label_smoothing: float = 0.0
 
     def __post_init__(self):
+        check_config(self)
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"`label_smoothing` (={self.label_smoothing}) must be from 0 to below 1: 0.1 is common.")
 
