@@ -153,8 +153,8 @@ def test_show_tells_what_the_card_holds(capsys):
         card.limits,
         card.weights.sha256,
         "over seeds 0, 1, 2, 3, 4",
-        "shift 1",
-        "learning_rate",
+        "shift 1, Classification, label_smoothing 0.1, AdamW, learning_rate 0.006",
+        "by class, 10% validation, 20% test, seed 0",
     ):
         assert shown in out
 

@@ -66,7 +66,7 @@ _ROWS = (
             optimiser=AdamW(learning_rate=1e-2, weight_decay=0.1),
         ),
         summary="A multilayer perceptron of 4 × 4 matrix neurons that reads handwritten digits as rows of 64 pixels.",
-        limits="As cnn-digits, but not trained on shifts: off its place by a pixel, nearly every second is misread.",
+        limits="As cnn-digits, but not trained on shifts: many digits off their place by a pixel are misread.",
     ),
 )
 

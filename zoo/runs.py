@@ -38,6 +38,9 @@ from matrinox.zoo.catalogue import Entry, entry
 MODEL_FILE = "model.safetensors"
 LOG_FILE = "log.json"
 
+# Shares of each class, and the seed: of the split, which is the same for every seed of training.
+_VALIDATION, _TEST, _SEED = 0.1, 0.2, 0
+
 
 @dataclass(frozen=True)
 class Reproduced:
@@ -53,12 +56,15 @@ class Reproduced:
         return self.log.runs[0]
 
 
-def splits_of(row: Entry) -> Splits:
-    """An entry's data, split as for all its seeds.
+@contract
+def splits_of(data: str) -> Splits:
+    """A built-in data set, split as for all entries and seeds.
 
-    **Raises:** `ImportError`, naming the extra to install, if the data set's library is missing.
+    **Arguments:** `data`: its name.
+    **Returns:** the three parts.
+    **Raises:** `ValueError` for an unknown name; `ImportError`, naming the extra to install, if its library is missing.
     """
-    return split(load_builtin(row.data))
+    return split(load_builtin(data), validation=_VALIDATION, test=_TEST, seed=_SEED)
 
 
 @contract
@@ -94,7 +100,7 @@ def reproduce(
     model_file, log_file = target / MODEL_FILE, target / LOG_FILE
     before = _stamp(model_file)
     try:
-        data = splits_of(row)
+        data = splits_of(row.data)
         target.mkdir(parents=True, exist_ok=True)
         model_key, fit_key = jax.random.split(jax.random.key(seed))
         model = row.architecture(row.config, key=model_key)
@@ -134,8 +140,8 @@ def reproduce(
             name=row.name,
             architecture=row.architecture.__name__,
             parameters=count_parameters(model),
-            config=dataclasses.asdict(row.config),
-            recipe=dataclasses.asdict(row.recipe),
+            config=_plain(row.config),
+            recipe=_plain(row.recipe),
             data=_described(row.data, data),
             versions=software(),
             runs=(run,),
@@ -215,16 +221,24 @@ def publish(
     return target
 
 
-def _plain(settings: Any) -> Any:
-    """A dataclass as a log gives it back: tuples are lists."""
-    return json.loads(json.dumps(dataclasses.asdict(settings)))
+def _plain(settings: Any) -> dict[str, Any]:
+    """A dataclass as a log gives it back: tuples as lists, and each dataclass within by its `kind` and fields."""
+    table = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            table[field.name] = {"kind": type(value).__name__, **_plain(value)}
+        else:
+            table[field.name] = json.loads(json.dumps(value))
+    return table
 
 
 def _described(name: str, data: Splits) -> dict[str, Any]:
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     return {
         "name": name,
-        "split": "by class, seed 0, the same for every seed of training",
+        "split": f"by class, {_VALIDATION:.0%} validation, {_TEST:.0%} test, seed {_SEED}, the same for every seed of "
+        "training",
         "examples": {part: len(examples) for part, examples in parts.items()},
         "sha256": {part: examples.fingerprint() for part, examples in parts.items()},
     }

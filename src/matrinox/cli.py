@@ -111,8 +111,8 @@ class Eval(_Command):
         """Runs the command."""
         from matrinox import io as model_io
         from matrinox import zoo
-        from matrinox.data import load_builtin, split
         from matrinox.train import Classification, evaluate
+        from matrinox.zoo.runs import splits_of
 
         path = _model_file(self.model)
         model = zoo.load(path)
@@ -120,7 +120,7 @@ class Eval(_Command):
         name = self.data or notes.get("data", "")
         if not name:
             raise UsageError(f"{path} does not say what it was trained on: name a data set with --data")
-        parts = split(load_builtin(name))
+        parts = splits_of(name)
         if not self.data and notes.get("test_sha256") != parts.test.fingerprint():
             raise ValueError(f"the test part of {name!r} is not the one kept from {path}: add --data {name} to use it")
         examples = getattr(parts, self.part)
@@ -376,10 +376,13 @@ def _read_examples(path: str, axes: int) -> "np.ndarray":
 
 
 def _listed(table: Mapping[str, Any]) -> str:
-    """A table on one line, tables within it flattened."""
+    """A table on one line, tables within it flattened; a `kind` speaks for itself."""
     parts = []
     for name, value in table.items():
-        parts.append(_listed(value) if isinstance(value, Mapping) else f"{name} {value}")
+        if isinstance(value, Mapping):
+            parts.append(_listed(value))
+        else:
+            parts.append(value if name == "kind" else f"{name} {value}")
     return ", ".join(parts)
 
 
