@@ -87,6 +87,7 @@ def test_a_class_ruled_out_on_both_sides_adds_nothing():
     loss, slope = jax.value_and_grad(cross_entropy)(logits, target)
     assert loss == 0
     assert np.isfinite(slope).all()
+    assert jax.grad(cross_entropy, argnums=1)(logits, target).tolist() == [[0, 0]]
 
 
 @pytest.mark.parametrize("wrong", [-1, 5, 1000])
@@ -114,6 +115,7 @@ def test_half_precision_is_compared_in_single_precision():
         (lambda: mse(jnp.ones(5), jnp.ones(4)), "target"),
         (lambda: cross_entropy(jnp.ones((5, 3)), jnp.ones((5, 4))), "axis -1 is 4, classes is 3"),
         (lambda: cross_entropy(jnp.ones((5, 3)), jnp.zeros(4, int)), "target"),
+        (lambda: cross_entropy(jnp.ones((5, 3)), jnp.zeros(4, jnp.uint8)), "target"),
         (lambda: cross_entropy(jnp.ones((5, 3)), jnp.zeros((5, 3), int)), "int32"),
         (lambda: cross_entropy(jnp.ones(()), jnp.zeros((), int)), "0 axes"),
     ],
@@ -129,3 +131,29 @@ def test_losses_refuse_an_unknown_reduction_and_name_the_nearest(loss):
         loss(jnp.ones((2, 3)), jnp.ones((2, 3)), reduction="average")
     with pytest.raises(ValueError, match="did you mean 'mean'"):
         loss(jnp.ones((2, 3)), jnp.ones((2, 3)), reduction="maen")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint32, jnp.uint4])
+def test_class_ids_may_be_of_any_integer_dtype(dtype):
+    logits = draw().astype(np.float32)
+    expected = cross_entropy(logits, IDS)
+    assert cross_entropy(logits, IDS.astype(dtype)) == expected
+    assert cross_entropy(logits, jnp.asarray(IDS, dtype)) == expected
+
+
+def test_small_class_ids_fit_many_classes():
+    logits = np.random.default_rng(0).normal(size=(2, 300)).astype(np.float32)
+    ids = np.array([7, 255])
+    assert cross_entropy(logits, ids.astype(np.uint8)) == cross_entropy(logits, ids)
+
+
+def test_the_slope_along_a_target_is_minus_the_log_odds(x64):
+    logits, target = draw(), np.eye(5)[IDS]
+    slope = jax.grad(lambda target: cross_entropy(logits, target, reduction="sum"))(target)
+    np.testing.assert_allclose(slope, -jax.nn.log_softmax(logits), rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [mse, cross_entropy])
+@pytest.mark.filterwarnings("error")
+def test_numpy_double_precision_is_taken_without_a_warning(loss):
+    assert loss(draw(), distributions()).dtype == jnp.float32

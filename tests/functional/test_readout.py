@@ -81,3 +81,9 @@ def test_readouts_refuse_a_wrong_shape(readout):
         readout(jnp.ones((3, 4, 5)))
     with pytest.raises(ContractError, match="at least 3"):
         readout(jnp.ones((4, 4)))
+
+
+@EACH
+@pytest.mark.filterwarnings("error")
+def test_numpy_double_precision_is_taken_without_a_warning(readout):
+    assert readout(draw()).dtype == jnp.float32

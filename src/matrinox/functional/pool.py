@@ -9,6 +9,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from matrinox.contract import AnyArray, contract
+from matrinox.functional.precision import widen
 from matrinox.functional.window import Padding, Pairs, Sizes, pad_pairs, per_axis, require_fit
 
 _MOST_SLICES = 4
@@ -265,13 +266,9 @@ def _larger(a: Array, b: Array) -> Array:
 
 
 def _sum(x: Array, **windows: tuple) -> Array:
-    # In half precision a running sum would stop growing.
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return lax.reduce_window(wide, 0.0, lax.add, **windows).astype(x.dtype)
+    return lax.reduce_window(widen(x), 0.0, lax.add, **windows).astype(x.dtype)
 
 
 def _average(x: Array, *, window_dimensions: tuple[int, ...], **windows: tuple) -> Array:
-    # In half precision a sum could overflow where the mean does not.
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    total = lax.reduce_window(wide, 0.0, lax.add, window_dimensions=window_dimensions, **windows)
+    total = lax.reduce_window(widen(x), 0.0, lax.add, window_dimensions=window_dimensions, **windows)
     return (total / prod(window_dimensions)).astype(x.dtype)

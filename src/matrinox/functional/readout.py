@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, contract
+from matrinox.functional.precision import widen
 
 
 @contract
@@ -14,7 +15,8 @@ def matrix_mean(x: Float[AnyArray, "*batch p n n"]) -> Float[Array, "*batch p"]:
     **Returns:** `(*batch, p)`.
     **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
     """
-    return jnp.mean(_wide(x), axis=(-2, -1)).astype(x.dtype)
+    x = jnp.asarray(x)
+    return jnp.mean(widen(x), axis=(-2, -1)).astype(x.dtype)
 
 
 @contract
@@ -25,7 +27,8 @@ def matrix_trace(x: Float[AnyArray, "*batch p n n"]) -> Float[Array, "*batch p"]
     **Returns:** `(*batch, p)`.
     **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
     """
-    return jnp.trace(_wide(x), axis1=-2, axis2=-1).astype(x.dtype)
+    x = jnp.asarray(x)
+    return jnp.trace(widen(x), axis1=-2, axis2=-1).astype(x.dtype)
 
 
 @contract
@@ -36,7 +39,8 @@ def frobenius_norm(x: Float[AnyArray, "*batch p n n"]) -> Float[Array, "*batch p
     **Returns:** `(*batch, p)`; at X = 0 the gradient is 0.
     **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
     """
-    squares = jnp.sum(jnp.square(_wide(x)), axis=(-2, -1))
+    x = jnp.asarray(x)
+    squares = jnp.sum(jnp.square(widen(x)), axis=(-2, -1))
     # The root's slope at 0 is infinite; times the zero that flows on, it would be NaN.
     norm = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
     return norm.astype(x.dtype)
@@ -51,8 +55,3 @@ def flatten(x: Float[AnyArray, "*batch p n n"]) -> Float[Array, "*batch {x.shape
     **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
     """
     return jnp.asarray(x).reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
-
-
-def _wide(x: AnyArray) -> Array:
-    # Sums of half-precision entries are taken in single precision.
-    return jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))
