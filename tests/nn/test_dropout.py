@@ -111,3 +111,17 @@ def test_a_rate_out_of_range_is_refused(rate):
 def test_matrices_that_are_not_square_are_refused():
     with pytest.raises(ContractError, match=r"Dropout got x float32\[2, 4, 5\]"):
         Dropout(0.5)(jnp.ones((2, 4, 5)), key=KEY)
+
+
+@pytest.mark.parametrize("rate", [np.float32(0.25), np.asarray(0.25), jnp.float32(0.25)])
+def test_a_rate_edited_to_an_array_changes_no_dtype(rate):
+    layer = eqx.tree_at(lambda layer: layer.rate, Dropout(0.5), rate)
+    x = jnp.ones((9, 4, 4), jnp.bfloat16)
+    assert layer(x, key=KEY).dtype == jnp.bfloat16
+    assert np.array_equal(layer(x, key=KEY) == 0, Dropout(0.25)(x, key=KEY) == 0)
+
+
+@pytest.mark.parametrize("rate", [np.float32(0), np.asarray(0.0), jnp.float32(0)])
+def test_a_rate_edited_to_an_array_of_zero_needs_no_key(rate):
+    layer = eqx.tree_at(lambda layer: layer.rate, Dropout(0.5), rate)
+    assert np.array_equal(layer(jnp.ones((2, 3, 3))), jnp.ones((2, 3, 3)))

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
@@ -48,7 +49,7 @@ class Dropout(eqx.Module):
         **Raises:** `ValueError` if the key is missing; `ContractError` if the matrices are not square.
         """
         x = jnp.asarray(x)
-        if self.inference or (isinstance(self.rate, float | int) and self.rate == 0):
+        if self.inference or (not isinstance(self.rate, Tracer) and self.rate == 0):
             return x
         if key is None:
             raise ValueError(
@@ -57,4 +58,5 @@ class Dropout(eqx.Module):
             )
         kept = 1 - self.rate
         mask = jax.random.bernoulli(key, kept, (*x.shape[:-2], 1, 1) if self.neurons else x.shape)
-        return jnp.where(mask, x / kept, 0)
+        # A rate that was edited to an array has a dtype, which the neurons do not take over.
+        return jnp.where(mask, (x / kept).astype(x.dtype), 0)
