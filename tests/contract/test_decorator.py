@@ -5,7 +5,7 @@ import jaxtyping
 import numpy as np
 import pytest
 from beartype import beartype
-from jaxtyping import Array, Float, Int, jaxtyped
+from jaxtyping import Array, Float, Int, PyTree, jaxtyped
 
 from matrinox.contract import AnyArray, ContractError, contract
 
@@ -80,6 +80,49 @@ def test_fields_are_checked_behind_a_custom_init():
 
     with pytest.raises(ContractError, match=r"Custom got weight float32\[2, 3, 4\].*not square: 3×4"):
         Custom()
+
+
+def test_every_field_is_checked_whatever_its_kind_and_however_it_is_annotated():
+    @contract
+    class Kinds(eqx.Module):
+        tree: PyTree[Float[Array, "n n"]]
+        count: int
+        text: "str"
+
+        def __init__(self, tree, count=1, text=""):
+            self.tree, self.count, self.text = tree, count, text
+
+    Kinds([jnp.ones((2, 2)), jnp.ones((2, 2))])
+    with pytest.raises(ContractError, match=r"^Kinds got tree\[1\] float32\[2, 3\]; it takes \(n=2, n=2\)"):
+        Kinds([jnp.ones((2, 2)), jnp.ones((2, 3))])
+    with pytest.raises(ContractError, match=r"^Kinds got count as 'no' \(str\); it takes an int"):
+        Kinds([], "no")
+    with pytest.raises(ContractError, match=r"^Kinds got text as 3 \(int\); it takes a str"):
+        Kinds([], 1, 3)
+
+
+def test_inherited_fields_are_in_the_scope_of_the_subclass():
+    @contract
+    class Sub(Affine):
+        extra: Float[Array, "q n n"]
+
+        def __init__(self, extra):
+            super().__init__(jnp.ones((3, 2, 4, 4)), None)
+            self.extra = extra
+
+    Sub(jnp.ones((3, 4, 4)))
+    with pytest.raises(ContractError, match=r"^Sub got extra float32\[5, 7, 7\]; it takes \(q=3, n=4, n=4\)"):
+        Sub(jnp.ones((5, 7, 7)))
+
+
+def test_a_size_that_cannot_be_read_is_said_to_be_so(affine):
+    with pytest.raises(ContractError, match=r"cannot be checked: '\{self.p\}' in its annotations cannot be read"):
+        eqx.tree_at(lambda a: a.weight, affine, None)(np.zeros((2, 4, 4), np.float32))
+
+
+def test_what_is_no_function_is_refused(affine):
+    with pytest.raises(TypeError, match=r"`contract` got a Affine; it takes a function or an `eqx.Module` class"):
+        contract(affine)
 
 
 def test_a_users_own_check_init_still_runs():

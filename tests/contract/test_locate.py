@@ -100,6 +100,12 @@ def test_a_module_from_elsewhere_begins_a_path_of_its_own():
     assert path_of(Apply(None, lambda _, x: elsewhere(x))) == "layers[0]"
 
 
+def test_a_module_made_on_the_fly_is_told_by_the_path_of_its_maker():
+    model = Apply([Apply(None, lambda _, x: Scale(jnp.asarray(x)))], lambda layers, x: layers[0](x))
+    with pytest.raises(ContractError, match=r"^layers\[0\]: Scale got weight float32\[9, 2, 2\]; it takes \(p, 1, 1\)"):
+        model(WRONG)
+
+
 def test_a_super_call_is_the_same_module():
     class Sub(Scale):
         def __call__(self, x, *, key=None):

@@ -2,16 +2,18 @@
 
 import functools
 import itertools
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer, PRNGKeyArray, PyTree
 
 from matrinox.contract import AnyArray, ContractError, contract
-from matrinox.nn import Conv1d, Conv2d, Dense
+from matrinox.functional import relu
+from matrinox.nn import Conv1d, Conv2d, Dense, MaxPool2d
 
 KEY = jax.random.key(0)
 
@@ -256,6 +258,103 @@ def test_functions_and_constructors_say_what_they_take(call, text):
     with pytest.raises(ContractError) as caught:
         call()
     assert str(caught.value) == text
+
+
+@contract
+def pair(x: Float[AnyArray, "n"], which: str) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+    return jnp.asarray(x), jnp.zeros(9)
+
+
+@contract
+def strict(x: Float[Array, "n"], y: Float[Array, "n"] | None = None) -> Float[Array, "n"]:
+    return np.zeros(3, np.float32)
+
+
+@contract
+def tree(carry: PyTree[Float[AnyArray, "p n n"]], x: Float[AnyArray, "p n n"]) -> None:
+    pass
+
+
+@contract
+def many(*xs: Float[AnyArray, "n"], y: Float[AnyArray, "n"], **rest: Float[AnyArray, "n"]) -> None:
+    pass
+
+
+@contract
+def every(sizes: tuple[int, ...], labels: Float[AnyArray, "b c"] | Integer[AnyArray, "b"]) -> None:
+    pass
+
+
+@contract
+def seeded(seed: int | PRNGKeyArray) -> None:
+    pass
+
+
+@contract
+def any_array(x: Float[Any, "n n"]) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda: pair(np.zeros(3, np.float32), "a"),
+            "pair returned [1] float32[9]; it promises (n=3): axis 0 is 9, n is 3.",
+        ),
+        (
+            lambda: strict(np.zeros(3, np.float32)),
+            "strict got x as a NumPy array float32[3]; it takes a float JAX array (n): convert it with jnp.asarray(x).",
+        ),
+        (
+            lambda: strict(jnp.zeros(3)),
+            "strict returned a NumPy array float32[3]; it promises a float JAX array (n=3):"
+            " convert it with jnp.asarray.",
+        ),
+        (lambda: strict(jnp.zeros(3), jnp.zeros(4)), "strict got y float32[4]; it takes (n=3): axis 0 is 4, n is 3."),
+        (
+            lambda: tree({"h": np.zeros((2, 3, 3))}, np.zeros((5, 3, 3))),
+            "tree got x float64[5, 3, 3]; it takes (p=2, n=3, n=3): axis 0 is 5, p is 2.",
+        ),
+        (
+            lambda: tree({"h": np.zeros((2, 3, 4))}, np.zeros((2, 3, 3))),
+            "tree got carry['h'] float64[2, 3, 4]; it takes (p, n, n): axis 2 is 4, n is 3."
+            " The matrices are not square: 3×4.",
+        ),
+        (
+            lambda: many(np.zeros(2), np.zeros(3), y=np.zeros(2)),
+            "many got xs[1] float64[3]; it takes (n=2): axis 0 is 3, n is 2.",
+        ),
+        (lambda: many(np.zeros(2), y=np.zeros(3)), "many got y float64[3]; it takes (n=2): axis 0 is 3, n is 2."),
+        (
+            lambda: many(y=np.zeros(2), z=np.zeros(3)),
+            "many got rest['z'] float64[3]; it takes (n=2): axis 0 is 3, n is 2.",
+        ),
+        (
+            lambda: every((1,), np.zeros((2, 2, 2), int)),
+            "every got labels int64[2, 2, 2]; it takes float (b, c) or integer (b): it has 3 axes, 1 are due.",
+        ),
+        (
+            lambda: seeded("zero"),
+            "seeded got seed as 'zero' (str); it takes a PRNG key, such as jax.random.key(0) or an int.",
+        ),
+        (lambda: any_array(3), "any_array got x as 3 (int); it takes a float array (n, n)."),
+        (
+            lambda: relu(jax.random.key(0)),
+            "relu got x key<fry>[]; it takes float (*shape): its dtype is key<fry>.",
+        ),
+    ],
+)
+def test_containers_unions_and_array_types_are_told_apart(call, text):
+    with pytest.raises(ContractError) as caught:
+        call()
+    assert str(caught.value) == text
+
+
+def test_where_any_number_of_neurons_will_do_a_missing_axis_has_no_name():
+    with pytest.raises(ContractError) as caught:
+        MaxPool2d(2)(np.zeros((8, 8, 4, 4), np.float32))
+    assert str(caught.value).endswith("it has 4 axes, at least 5 are due.")
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,30 @@ from jax import Array
 from jaxtyping import Float, PyTree
 
 from matrinox.contract import AnyArray
-from matrinox.contract.sizes import evaluate_size, fill_sizes, named_sizes
+from matrinox.contract.sizes import evaluate_size, fill_sizes, label_of, named_sizes
 
 TOKENS = {"{self.p}": 2, "{params.n}": 4}
 
 
-def test_named_sizes_are_the_whole_tokens_in_braces():
-    assert list(named_sizes(Float[Array, "*batch {self.p} 2*{self.p} n {params.n}"])) == ["{self.p}", "{params.n}"]
+def test_named_sizes_are_the_tokens_with_braces():
+    hint = Float[Array, "*batch {self.p} 2*{self.p} n {params.n}"]
+    assert list(named_sizes(hint)) == ["{self.p}", "2*{self.p}", "{params.n}"]
     assert list(named_sizes(int)) == []
+
+
+@pytest.mark.parametrize(
+    ("token", "size", "label"),
+    [
+        ("{self.p}", 2, "p"),
+        ("{n}", 5, "n"),
+        ("2*{self.p}", 4, "2*p"),
+        ("p={n}*{self.p}", 10, "p"),
+        ("{self.p}*t", None, "p*t"),
+    ],
+)
+def test_a_token_is_worth_a_whole_number_unless_it_takes_an_axis(token, size, label):
+    assert evaluate_size(token, {"self": SimpleNamespace(p=2), "n": 5}) == size
+    assert label_of(token) == label
 
 
 @pytest.mark.parametrize(
@@ -23,7 +39,7 @@ def test_named_sizes_are_the_whole_tokens_in_braces():
         (Float[Array, "2*{self.p} n"], Float[Array, "2*{self.p} n"]),
     ],
 )
-def test_fill_sizes_replaces_whole_tokens(hint, filled):
+def test_fill_sizes_replaces_the_tokens_that_have_a_value(hint, filled):
     assert fill_sizes(hint, TOKENS).dim_str == filled.dim_str
     assert fill_sizes(hint, TOKENS).dtype is filled.dtype
     assert fill_sizes(hint, TOKENS).array_type is filled.array_type

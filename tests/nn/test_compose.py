@@ -133,6 +133,54 @@ def test_gradient_matches_finite_differences():
         check_grads(lambda a: jnp.sum(jnp.sin(eqx.combine(a, rest)(x))), (arrays,), order=1)
 
 
-def test_a_list_is_refused():
-    with pytest.raises(ContractError, match="Sequential got x as a list"):
+def test_a_list_is_refused_by_the_layer_that_gets_it():
+    with pytest.raises(ContractError, match=r"layers\[0\]: ReLU got x as a list"):
         Sequential([ReLU()])([1.0])
+
+
+@contract
+class One(eqx.Module):
+    """Annotated for one example, as is Equinox's way."""
+
+    def __call__(self, x: Float[AnyArray, "p n n"], *, key: None = None) -> Float[Array, "p n n"]:
+        return jnp.asarray(x)
+
+
+def test_a_layer_for_one_example_may_follow_a_batched_one():
+    assert Sequential([dense(2, 3), One(), dense(3, 2)]).shapes((2, 4, 4))[-1] == (2, 4, 4)
+    assert Sequential([One(), dense(2, 3)]).shapes((2, 4, 4))[-1] == (3, 4, 4)
+
+
+def test_one_option_of_a_union_that_fits_is_enough():
+    @contract
+    class Either(eqx.Module):
+        def __call__(
+            self, x: Float[AnyArray, "*batch 7"] | Float[AnyArray, "*batch p 4 4"], *, key: None = None
+        ) -> Float[Array, "..."]:
+            return jnp.asarray(x)
+
+    Sequential([dense(2, 3), Either()])
+    assert built_wrong(dense(2, 3, 5), Either()).startswith("layers[1]: Either takes (*batch, 7) or (*batch, p, 4, 4)")
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (jnp.tanh, r"`layers\[1\]` \(=tanh\) must take the keyword `key`: wrap it as nn.Lambda\(tanh\)"),
+        (3, r"`layers\[1\]` \(=3\) must be callable|layers\[1\] as 3"),
+    ],
+)
+def test_what_cannot_be_called_with_a_key_is_refused_when_built(layer, message):
+    for _ in range(20):
+        with pytest.raises(TypeError, match=message):
+            Sequential([ReLU(), layer])
+
+
+def test_a_last_layer_may_give_more_than_an_array():
+    class Both(eqx.Module):
+        def __call__(self, x, *, key=None):
+            return x, {"sum": x.sum()}
+
+    model = Sequential([dense(2, 3), Both()])
+    assert model(jnp.ones((2, 4, 4)))[1]["sum"].shape == ()
+    assert model.shapes((2, 4, 4))[-1] == ((3, 4, 4), {"sum": ()})

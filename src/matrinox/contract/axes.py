@@ -4,17 +4,17 @@ A shape string such as `"*batch {self.p} {self.n} {self.n}"` comes in with the a
 a tuple of `Axis` comes out, sizes filled in, ready to be printed or compared with the shape of an array.
 """
 
-import re
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Union, get_args, get_origin
 
 import jaxtyping
 import numpy as np
 from beartype import BeartypeConf
 from jax import Array
 
-from matrinox.contract.sizes import is_array_annotation
+from matrinox.contract.sizes import is_array_annotation, label_of
 
 AnyArray = Array | np.ndarray
 """What public functions accept: a JAX array or a NumPy array, never a list."""
@@ -22,11 +22,11 @@ AnyArray = Array | np.ndarray
 RULES = BeartypeConf(is_pep484_tower=True)
 """How beartype checks: an int passes for a float, as it does for type checkers."""
 
+UNIONS = (Union, types.UnionType)
+
 NEURONS = ("p", "q")
 TIMES = ("t", "s")
 SPACES = ("d", "h", "w")
-
-_EXPRESSION = re.compile(r"\{(?:\w+\.)*(\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Axis:
 
 def array_annotations(hint: Any) -> tuple[type[jaxtyping.AbstractArray], ...]:
     """The jaxtyping arrays that `hint` offers: the hint itself, or those in its union."""
-    options = get_args(hint) or (hint,)
+    options = get_args(hint) if get_origin(hint) in UNIONS else (hint,)
     return tuple(option for option in options if is_array_annotation(option))
 
 
@@ -68,9 +68,7 @@ def _read_axis(token: str, arguments: Mapping[str, Any], bindings: Mapping[str, 
     flags = token[: len(token) - len(name)]
     if "_" in flags:
         return Axis(name or "_", None, variadic="*" in flags)
-    label = _EXPRESSION.sub(r"\1", name)
-    if name.count("=") == 1:
-        label, name = name.split("=")
+    label, name = label_of(name), name.rpartition("=")[2]
     size = bindings.get(name) if name.isidentifier() else _evaluate(name, arguments, bindings)
     return Axis(label, size, variadic="*" in flags, broadcastable="#" in flags)
 

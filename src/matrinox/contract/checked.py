@@ -4,7 +4,8 @@ import functools
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any
 
 import equinox as eqx
@@ -43,10 +44,10 @@ def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., A
     """
     if hasattr(fn, MARK):
         return fn
-    signature = _evaluated_signature(fn, names)
+    signature = evaluated_signature(fn, names)
     hints = [*(parameter.annotation for parameter in signature.parameters.values()), signature.return_annotation]
     tokens = tuple(dict.fromkeys(token for hint in hints for token in named_sizes(hint)))
-    by_sizes: dict[tuple[int, ...], Callable[..., Any]] = {}
+    by_sizes: dict[tuple[int | None, ...], Callable[..., Any]] = {}
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -60,31 +61,32 @@ def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., A
         _progress.calls.append(reached)
         try:
             return by_sizes[sizes](*args, **kwargs)
-        except jaxtyping.TypeCheckError:
+        except (jaxtyping.TypeCheckError, jaxtyping.AnnotationError) as error:
             if reached == [_ENTERED]:
                 # Raised by somebody else's check inside the body.
                 raise
+            refusal = str(error)
         finally:
             _progress.calls.pop()
-        raise _violation(fn, _filled(signature, dict(zip(tokens, sizes, strict=False))), args, kwargs, reached)
+        raise _violation(fn, _filled(signature, dict(zip(tokens, sizes, strict=False))), args, kwargs, reached, refusal)
 
     setattr(call, MARK, True)
     return call
 
 
-def _sizes(signature: inspect.Signature, tokens: tuple[str, ...], args: Any, kwargs: Any) -> tuple[int, ...]:
+def _sizes(signature: inspect.Signature, tokens: tuple[str, ...], args: Any, kwargs: Any) -> tuple[int | None, ...]:
     if not tokens:
         return ()
-    arguments = signature.bind(*args, **kwargs).arguments
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
     try:
-        sizes = tuple(evaluate_size(token, arguments) for token in tokens)
+        return tuple(evaluate_size(token, bound.arguments) for token in tokens)
     except Exception:
-        # The argument that should have the sizes is itself at fault: its own annotation says so.
+        # The argument that should have the sizes is itself at fault: `_violation` says how.
         return ()
-    return sizes if all(isinstance(size, int) for size in sizes) else ()
 
 
-def _filled(signature: inspect.Signature, sizes: Mapping[str, int]) -> inspect.Signature:
+def _filled(signature: inspect.Signature, sizes: Mapping[str, int | None]) -> inspect.Signature:
     parameters = [
         parameter.replace(annotation=fill_sizes(parameter.annotation, sizes))
         for parameter in signature.parameters.values()
@@ -105,8 +107,8 @@ def _check_with(fn: Callable[..., Any], signature: inspect.Signature) -> Callabl
     return jaxtyping.jaxtyped(body, typechecker=beartype(conf=RULES))
 
 
-def _evaluated_signature(fn: Callable[..., Any], names: Mapping[str, Any]) -> inspect.Signature:
-    # Under `from __future__ import annotations` they are strings, which jaxtyping would otherwise leave unchecked.
+def evaluated_signature(fn: Callable[..., Any], names: Mapping[str, Any]) -> inspect.Signature:
+    """The signature, with string annotations (`from __future__ import annotations`) evaluated if they can be."""
     try:
         return inspect.signature(fn, eval_str=True, locals=dict(names))
     except NameError:
@@ -114,16 +116,47 @@ def _evaluated_signature(fn: Callable[..., Any], names: Mapping[str, Any]) -> in
 
 
 def _violation(
-    fn: Callable[..., Any], signature: inspect.Signature, args: Any, kwargs: Any, reached: list[Any]
+    fn: Callable[..., Any], signature: inspect.Signature, args: Any, kwargs: Any, reached: list[Any], refusal: str
 ) -> ContractError:
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
-    owner = bound.arguments.get("self")
+    values = bound.arguments
+    owner = values.get("self")
     name = callable_name(fn.__qualname__, owner)
-    hints = {key: parameter.annotation for key, parameter in signature.parameters.items()}
-    if reached:
-        text = describe_return(name, hints, bound.arguments, signature.return_annotation, reached[1])
-    else:
-        text = describe_argument(name, hints, bound.arguments)
-    path = locate(sys._getframe(2), owner if isinstance(owner, eqx.Module) else None)
+    entries = list(_entries(signature, values))
+    try:
+        text = describe_return(name, entries, values, signature.return_annotation, reached[1]) if reached else None
+        text = text or describe_argument(name, entries, values) or _unreadable(name, signature, values)
+    except Exception:
+        text = None
+    return refusal_of(
+        text or f"{name} was called against its annotations: {refusal.splitlines()[0]}",
+        sys._getframe(2),
+        owner if isinstance(owner, eqx.Module) else None,
+    )
+
+
+def refusal_of(text: str, frame: FrameType, target: eqx.Module | None) -> ContractError:
+    """The error that says `text` of `target`, beginning with its path in the model under call."""
+    path = locate(frame, target)
     return ContractError(f"{path}: {text}" if path else text)
+
+
+def _entries(signature: inspect.Signature, values: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            yield from ((f"{name}[{i}]", parameter.annotation, value) for i, value in enumerate(values[name]))
+        elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            yield from ((f"{name}[{key!r}]", parameter.annotation, value) for key, value in values[name].items())
+        else:
+            yield name, parameter.annotation, values[name]
+
+
+def _unreadable(name: str, signature: inspect.Signature, values: Mapping[str, Any]) -> str | None:
+    hints = [*(parameter.annotation for parameter in signature.parameters.values()), signature.return_annotation]
+    for token in (token for hint in hints for token in named_sizes(hint)):
+        try:
+            evaluate_size(token, values)
+        except Exception as error:
+            return f"{name} cannot be checked: {token!r} in its annotations cannot be read ({error})."
+    return None

@@ -1,15 +1,17 @@
 """`contract`: jaxtyping and beartype around functions and modules, with errors in the model's language."""
 
+import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import equinox as eqx
 import jaxtyping
 from beartype.door import is_bearable
 
-from matrinox.contract.axes import RULES, array_annotations
-from matrinox.contract.checked import ContractError, checked
+from matrinox.contract.axes import RULES
+from matrinox.contract.checked import MARK, checked, refusal_of
 from matrinox.contract.message import describe_argument
 
 _Target = TypeVar("_Target", bound=Callable[..., Any])
@@ -37,40 +39,68 @@ def contract(target: _Target) -> _Target:
     """
     if isinstance(target, type):
         return _contract_class(target)
+    if not hasattr(target, "__qualname__"):
+        raise TypeError(f"`contract` got a {type(target).__name__}; it takes a function or an `eqx.Module` class.")
     return checked(target, {})
 
 
 def _contract_class(cls: Any) -> Any:
     if not issubclass(cls, eqx.Module):
         raise TypeError(f"`contract` got the class `{cls.__name__}`; it takes an `eqx.Module`: derive from one.")
+    names = {cls.__name__: cls}
     for name, member in list(vars(cls).items()):
         if name.startswith("_") and name not in ("__init__", "__call__"):
             continue
-        if inspect.isfunction(member):
-            setattr(cls, name, checked(member, {cls.__name__: cls}))
+        if inspect.isfunction(member) and not _is_generated(member):
+            setattr(cls, name, checked(member, names))
         elif isinstance(member, staticmethod | classmethod):
-            setattr(cls, name, type(member)(checked(member.__func__, {cls.__name__: cls})))
+            setattr(cls, name, type(member)(checked(member.__func__, names)))
     _check_fields_of(cls)
     return cls
 
 
+def _is_generated(member: Any) -> bool:
+    # The `__init__` of a dataclass only fills in fields, and those are checked themselves.
+    return member.__code__.co_filename == "<string>"
+
+
 def _check_fields_of(cls: Any) -> None:
-    hints = inspect.get_annotations(cls)
-    fields = {name: hint for name, hint in hints.items() if array_annotations(hint)}
-    if not fields:
-        return
     own_check = vars(cls).get("__check_init__")
+    hints = _field_hints(cls)
 
     def __check_init__(self: Any) -> None:
-        if not jaxtyping.config.jaxtyping_disable and not _fields_fit(self, fields):
-            values = {name: getattr(self, name) for name in fields}
-            raise ContractError(describe_argument(cls.__name__, fields, {**values, "self": self}))
+        # Once for each instance: the most derived class under contract knows every field.
+        if _is_most_derived(cls, type(self)) and not jaxtyping.config.jaxtyping_disable and not _fit(self, hints):
+            entries = [(name, hint, getattr(self, name)) for name, hint in hints.items()]
+            text = describe_argument(type(self).__name__, entries, {"self": self})
+            raise refusal_of(
+                text or f"{type(self).__name__} was built against its annotations.", sys._getframe(1), self
+            )
         if own_check is not None:
             own_check(self)
 
+    setattr(__check_init__, MARK, True)
     cls.__check_init__ = __check_init__
 
 
+def _is_most_derived(cls: type, kind: type) -> bool:
+    return cls is next(base for base in kind.__mro__ if hasattr(vars(base).get("__check_init__"), MARK))
+
+
+def _field_hints(cls: Any) -> dict[str, Any]:
+    hints: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        try:
+            hints |= inspect.get_annotations(base, eval_str=True, locals={base.__name__: base})
+        except NameError:
+            hints |= inspect.get_annotations(base)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if _is_checkable(hints[field.name])}
+
+
+def _is_checkable(hint: Any) -> bool:
+    return not isinstance(hint, str) and get_origin(hint) not in (eqx.AbstractVar, eqx.AbstractClassVar)
+
+
 @jaxtyping.jaxtyped(typechecker=None)
-def _fields_fit(self: Any, fields: Mapping[str, Any]) -> bool:
-    return all(is_bearable(getattr(self, name), hint, conf=RULES) for name, hint in fields.items())
+def _fit(self: Any, hints: Mapping[str, Any]) -> bool:
+    return all(is_bearable(getattr(self, name), hint, conf=RULES) for name, hint in hints.items())

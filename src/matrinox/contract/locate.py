@@ -37,6 +37,9 @@ def locate(frame: FrameType | None, target: eqx.Module | None = None) -> str:
     paths = [""]
     for (inner, _), (outer, through_scan) in itertools.pairwise(chain):
         links = _links(outer, inner, through_scan)
+        if not links and inner is chain[0][0]:
+            # Made on the fly by the module that called it: that one's path is told.
+            continue
         if not links:
             break
         paths = [link + path for link in links for path in paths]

@@ -6,11 +6,14 @@ jaxtyping and beartype have refused it, and put that refusal in the words of the
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, get_args, get_origin
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import jax.tree_util as jtu
 import jaxtyping
 import numpy as np
 from beartype.door import is_bearable
@@ -20,6 +23,7 @@ from matrinox.contract.axes import (
     RULES,
     SPACES,
     TIMES,
+    UNIONS,
     Axis,
     align,
     array_annotations,
@@ -27,37 +31,40 @@ from matrinox.contract.axes import (
     first_difference,
     read_axes,
 )
+from matrinox.contract.sizes import is_array_annotation
 
 _SELF_SIZES = re.compile(r"\{self\.(\w+)\}")
 _WORDS = {"Shaped": "", "Int": "integer ", "Integer": "integer ", "UInt": "unsigned integer ", "Key": "PRNG key "}
 
 
-def describe_argument(name: str, hints: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    """One sentence on the first argument that breaks its hint.
+Entry = tuple[str, Any, Any]
+"""What a value is called, its annotation, and the value."""
 
-    **Arguments:** `name`: the callable's name, as `callable_name` gives it; `hints`: its annotations by argument;
-    `values`: what it was called with.
+
+def describe_argument(name: str, entries: Sequence[Entry], values: Mapping[str, Any]) -> str | None:
+    """One sentence on the first argument that breaks its annotation, or `None` if each by itself is as it should be.
+
+    **Arguments:** `name`: the callable's name, as `callable_name` gives it; `entries`: its arguments in order;
+    `values`: what the annotations' expressions may name.
     **Returns:** such as `"Dense(p=2, q=3, n=4) got x float32[2, 4, 5]; it takes (…): axis -1 is 5, n is 4."`
     """
-    bindings: dict[str, Any] = {}
-    for argument, hint in hints.items():
-        if argument not in values:
-            continue
-        if not _bind_if_fits(hint, values[argument], values, bindings):
-            due = _explain(argument, hint, values[argument], values, bindings)
-            return f"{name} got {argument} {due}"
-    return (
-        f"{name} got arguments that disagree: {', '.join(f'{k} {_show(v)}' for k, v in values.items() if k in hints)}."
-    )
+    scope = _Scope(values, "takes", "as ")
+    for what, hint, value in entries:
+        fault = _fault(what, hint, value, scope)
+        if fault:
+            return f"{name} got {fault}"
+    return None
 
 
-def describe_return(name: str, hints: Mapping[str, Any], values: Mapping[str, Any], hint: Any, value: Any) -> str:
-    """One sentence on a returned `value` that breaks its `hint`; the other arguments as in `describe_argument`."""
-    bindings: dict[str, Any] = {}
-    for argument, argument_hint in hints.items():
-        if argument in values:
-            _bind_if_fits(argument_hint, values[argument], values, bindings)
-    return f"{name} returned {_explain('the value', hint, value, values, bindings, verb='promises')}"
+def describe_return(
+    name: str, entries: Sequence[Entry], values: Mapping[str, Any], hint: Any, value: Any
+) -> str | None:
+    """One sentence on a returned `value` that breaks its `hint`, or `None`; the rest as in `describe_argument`."""
+    scope = _Scope(values, "promises", "")
+    for what, argument_hint, argument in entries:
+        _fault(what, argument_hint, argument, scope)
+    fault = _fault("", hint, value, scope)
+    return f"{name} returned {fault.strip()}" if fault else None
 
 
 def callable_name(qualname: str, owner: Any) -> str:
@@ -89,84 +96,157 @@ def _module_sizes(module: eqx.Module) -> Iterator[tuple[str, Any]]:
             yield label, size
 
 
-def _bind_if_fits(hint: Any, value: Any, arguments: Mapping[str, Any], bindings: dict[str, Any]) -> bool:
+@dataclass
+class _Scope:
+    """One call's values and the axis names bound so far; and how its messages speak of it."""
+
+    values: Mapping[str, Any]
+    verb: str
+    particle: str
+    bindings: dict[str, Any] = field(default_factory=dict)
+
+
+def _fault(what: str, hint: Any, value: Any, scope: _Scope) -> str | None:
+    """`None`, and axis names bound, if `value` is as `hint` says; else what came, what was due and how they differ."""
+    if hint is inspect.Signature.empty or hint is Any:
+        return None
+    origin, options = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fault(what, options[0], value, scope)
+    if origin in UNIONS:
+        bound = dict(scope.bindings)
+        for option in options:
+            if _fault(what, option, value, scope) is None:
+                return None
+            scope.bindings = dict(bound)
+        return _union_fault(what, hint, value, scope)
+    if is_array_annotation(hint):
+        return _array_fault(what, [hint], value, scope)
+    if _is_tree(hint):
+        leaves = jtu.tree_flatten_with_path(value)[0]
+        return _first(_fault(what + jtu.keystr(path), hint.leaftype, leaf, scope) for path, leaf in leaves)
+    if not is_bearable(value, _without_arrays(hint), conf=RULES):
+        return f"{what} {scope.particle}{_show(value)}; it {scope.verb} {_show_hint(hint)}."
+    if origin is tuple and options[-1] is not Ellipsis:
+        parts = zip(options, value, strict=True)
+        return _first(_fault(f"{what}[{i}]", option, part, scope) for i, (option, part) in enumerate(parts))
+    if origin in (tuple, list, Sequence):
+        # beartype samples these: here every entry is looked at.
+        return _first(_fault(f"{what}[{i}]", options[0], part, scope) for i, part in enumerate(value))
+    return None
+
+
+def _first(faults: Iterator[str | None]) -> str | None:
+    return next((fault for fault in faults if fault), None)
+
+
+def _is_tree(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, jaxtyping.PyTree) and hasattr(hint, "leaftype")
+
+
+def _without_arrays(hint: Any) -> Any:
+    # Names bound in one part of a container are not known in another to beartype alone.
+    origin, options = get_origin(hint), get_args(hint)
+    if is_array_annotation(hint):
+        return Any
+    if origin is tuple and options[-1] is not Ellipsis:
+        return tuple[tuple(_without_arrays(option) for option in options)]
+    return origin if origin in (tuple, list, Sequence) else hint
+
+
+def _union_fault(what: str, hint: Any, value: Any, scope: _Scope) -> str:
     arrays = array_annotations(hint)
-    for annotation in arrays:
-        axes = read_axes(annotation.dim_str, arguments, bindings)
-        if _right_kind(annotation, value) and first_difference(axes, value.shape) is None:
-            bind(axes, value.shape, bindings)
-            return True
-    others = [option for option in get_args(hint) or (hint,) if option not in arrays]
-    if arrays:
-        return any(is_bearable(value, option, conf=RULES) for option in others)
-    # Names inside containers cannot be bound from here: jaxtyping has, in the call that failed.
-    return hint is inspect.Signature.empty or is_bearable(value, hint, conf=RULES)
+    if arrays and (_is_array(value) or len(arrays) == len([o for o in get_args(hint) if o is not type(None)])):
+        return str(_array_fault(what, arrays, value, scope))
+    # A key is a 0-d key array or, as JAX once had it, a few uint32: to a reader it is a key.
+    arrays = tuple(array for array in arrays if array.dtype is jaxtyping.Key)[:1] or arrays
+    others = [
+        _show_hint(option) for option in get_args(hint) if not (is_array_annotation(option) or option is type(None))
+    ]
+    due = list(dict.fromkeys([*(_show_array(array, scope) for array in arrays), *others]))
+    return f"{what} {scope.particle}{_show(value)}; it {scope.verb} {' or '.join(due)}."
 
 
-def _right_kind(annotation: Any, value: Any) -> bool:
-    return isinstance(value, annotation.array_type) and isinstance(
-        value, annotation.dtype[annotation.array_type, "..."]
-    )
+def _array_fault(what: str, arrays: Sequence[Any], value: Any, scope: _Scope) -> str | None:
+    forms = {(array.dtype, array.dim_str): array for array in arrays}
+    if not any(_is_of_type(array, value) for array in arrays):
+        return _type_fault(what, list(forms.values()), value, scope)
+    kinds = [array for array in forms.values() if _right_kind(array, value)]
+    closest = min(kinds or forms.values(), key=lambda array: abs(len(array.dim_str.split()) - value.ndim))
+    axes = read_axes(closest.dim_str, scope.values, scope.bindings)
+    difference = first_difference(axes, value.shape)
+    if kinds and difference is None:
+        bind(axes, value.shape, scope.bindings)
+        return None
+    kind = _kind(closest) if not kinds else ""
+    due = f"{kind}({', '.join(map(str, axes))})"
+    if len(forms) > 1:
+        due = " or ".join(_kind(array) + _show_axes(array, scope) for array in forms.values())
+    fact = difference if kinds else f"its dtype is {value.dtype}"
+    cause = _cause(what, closest, axes, value, scope, right_kind=bool(kinds))
+    return f"{what} {_show(value)}; it {scope.verb} {due}: {fact}.{cause}"
 
 
-def _explain(
-    argument: str,
-    hint: Any,
-    value: Any,
-    arguments: Mapping[str, Any],
-    bindings: Mapping[str, Any],
-    verb: str = "takes",
-) -> str:
-    subject = "" if verb == "promises" else "as "
-    arrays = array_annotations(hint)
-    if not arrays:
-        return f"{subject}{_show(value)}; it {verb} {_show_hint(hint)}."
-    matching = [annotation for annotation in arrays if isinstance(value, annotation.array_type)]
-    annotation = (matching or list(arrays))[0]
-    axes = read_axes(annotation.dim_str, arguments, bindings)
-    due = f"({', '.join(map(str, axes))})"
-    kind = _WORDS.get(annotation.dtype.__name__, annotation.dtype.__name__.lower() + " ")
-    if not matching:
-        remedy = f": convert it with jnp.asarray({argument})" if isinstance(value, list | tuple) else ""
-        return f"{subject}{_show(value)}; it {verb} {_article(kind or 'array')}{kind}array {due}{remedy}."
-    right_kind = _right_kind(annotation, value)
-    if right_kind:
-        fact = first_difference(axes, value.shape)
-        kind = ""
-    else:
-        fact = f"its dtype is {value.dtype}"
-    sizes = _known_sizes(arguments, bindings)
-    takes_floats = isinstance(np.zeros((), np.float32), annotation.dtype[np.ndarray, "..."])
-    cause = _cause(argument, axes, value, sizes, right_kind=right_kind, takes_floats=takes_floats)
-    return f"{_show(value)}; it {verb} {kind}{due}: {fact}.{cause}"
+def _type_fault(what: str, arrays: Sequence[Any], value: Any, scope: _Scope) -> str:
+    due, came, remedy = " or ".join(_show_array(array, scope) for array in arrays), _show(value), ""
+    if isinstance(value, np.ndarray | np.generic):
+        due, came = due.replace("array", "JAX array", 1), f"a NumPy array {came}"
+    if isinstance(value, list | tuple | np.ndarray | np.generic):
+        remedy = f": convert it with jnp.asarray({what})" if what else ": convert it with jnp.asarray"
+    return f"{what} {scope.particle}{came}; it {scope.verb} {due}{remedy}."
 
 
-def _known_sizes(arguments: Mapping[str, Any], bindings: Mapping[str, Any]) -> dict[str, int]:
-    sizes = {label: size for label, size in bindings.items() if isinstance(size, int)}
-    for owner in arguments.values():
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray | jax.Array)
+
+
+def _is_of_type(array: Any, value: Any) -> bool:
+    if array.array_type is Any:
+        return hasattr(value, "shape") and hasattr(value, "dtype")
+    return isinstance(value, array.array_type)
+
+
+def _right_kind(array: Any, value: Any) -> bool:
+    return isinstance(value, array.dtype[Any, "..."])
+
+
+def _kind(array: Any) -> str:
+    name: str = array.dtype.__name__
+    return _WORDS.get(name, name.lower() + " ")
+
+
+def _show_axes(array: Any, scope: _Scope) -> str:
+    return f"({', '.join(map(str, read_axes(array.dim_str, scope.values, scope.bindings)))})"
+
+
+def _show_array(array: Any, scope: _Scope) -> str:
+    if array.dtype.__name__ == "Key":
+        return "a PRNG key, such as jax.random.key(0)"
+    kind = _kind(array)
+    return f"{_article(kind + 'array')}{kind}array {_show_axes(array, scope)}"
+
+
+def _known_sizes(scope: _Scope) -> dict[str, int]:
+    sizes = {label: size for label, size in scope.bindings.items() if isinstance(size, int)}
+    for owner in scope.values.values():
         if isinstance(owner, eqx.Module):
             sizes.update((label, size) for label, size in _module_sizes(owner) if isinstance(size, int))
     return sizes
 
 
-def _cause(
-    argument: str,
-    axes: tuple[Axis, ...],
-    value: Any,
-    sizes: Mapping[str, int],
-    *,
-    right_kind: bool,
-    takes_floats: bool,
-) -> str:
+def _cause(what: str, due: Any, axes: tuple[Axis, ...], value: Any, scope: _Scope, *, right_kind: bool) -> str:
     """A sentence where exactly one mistake, undone, makes the value fit; else nothing."""
     shape = tuple(value.shape)
     if not right_kind:
-        if takes_floats and not jnp.issubdtype(value.dtype, jnp.inexact) and first_difference(axes, shape) is None:
-            return f" Cast it: {argument}.astype(jnp.float32)."
+        takes_floats = isinstance(np.zeros((), np.float32), due.dtype[np.ndarray, "..."])
+        is_whole = value.dtype == bool or jnp.issubdtype(value.dtype, jnp.integer)
+        if takes_floats and is_whole and first_difference(axes, shape) is None:
+            return f" Cast it: {what}.astype(jnp.float32)."
         return ""
+    swapped = _swapped(axes, shape, _known_sizes(scope))
     causes = {
         cause
-        for cause, mended in (*_swapped(axes, shape, sizes), *_not_square(axes, shape), *_missing(axes, shape))
+        for cause, mended in (*swapped, *_not_square(axes, shape), *_missing(axes, shape))
         if first_difference(axes, mended) is None
     }
     return f" {causes.pop()}" if len(causes) == 1 else ""
@@ -196,8 +276,9 @@ def _missing(axes: tuple[Axis, ...], shape: tuple[int, ...]) -> _Mended:
     if absent < 1 or neuron is None:
         return
     p = due[neuron].size
+    # An axis of size p is taken for the neurons, though by chance it may be another; where any p will do, who knows?
     has_neurons = len(shape) >= -neuron and p in (None, shape[neuron])
-    if absent == 1 and not has_neurons:
+    if absent == 1 and (p is None or not has_neurons):
         at = len(shape) + neuron + 1
         yield "The neuron axis is missing.", (*shape[:at], p if isinstance(p, int) else 1, *shape[at:])
     for names, what in ((TIMES, "time"), (SPACES, "space")):
