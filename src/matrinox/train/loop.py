@@ -2,7 +2,6 @@
 
 import functools
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,7 +85,6 @@ class Fitted:
     best: Round
     rounds: tuple[Round, ...]
     state: TrainState
-    seconds: float
     interrupted: bool
 
 
@@ -210,7 +208,6 @@ def fit(
     **Raises:** `FloatingPointError` if the loss is no longer finite; `ValueError` if a batch exceeds the examples;
     `ContractError` if an argument is not of its type; `KeyboardInterrupt` if stopped before a first round.
     """
-    started = time.perf_counter()
     order_key, state_key = jax.random.split(key)
     optimiser, schedule = recipe.optimiser.build(recipe.steps), recipe.optimiser.schedule(recipe.steps)
     augment = recipe.augmentation()
@@ -249,4 +246,4 @@ def fit(
             raise
         interrupted = True
     assert kept is not None
-    return Fitted(*kept, tuple(rounds), state, time.perf_counter() - started, interrupted)
+    return Fitted(*kept, tuple(rounds), state, interrupted)
