@@ -26,7 +26,8 @@ def test_every_block_is_of_a_kind_that_is_run_here():
     assert {language for language, _ in BLOCKS} == {"python", "text", "bash"}
 
 
-def test_python_blocks_run_in_order_and_fail_only_as_shown():
+def test_python_blocks_run_in_order_and_fail_only_as_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     for (language, code), (_, shown) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
         if language != "python":
