@@ -125,6 +125,15 @@ def test_next_advances_where_python_runs_every_time_and_where_the_key_is_an_argu
     assert eqx.filter_eval_shape(lambda key: KeyStream(key).next()[0], jax.random.key(0)).shape == ()
 
 
+@pytest.mark.parametrize("outer", [jax.jit, lambda f: f], ids=["jit", "no jit"])
+def test_next_advances_streams_that_are_mapped_over(outer):
+    keys = KeyStream(0).split(3)
+    drawn = outer(jax.vmap(lambda stream: stream.next()[0]))(jax.vmap(KeyStream)(keys))
+    assert np.array_equal(bits(drawn), [bits(KeyStream(key).next()[0]) for key in keys])
+    twice = outer(jax.vmap(jax.vmap(lambda stream: stream.next()[0])))
+    assert np.array_equal(bits(twice(jax.vmap(jax.vmap(KeyStream))(keys[None]))[0]), bits(drawn))
+
+
 def test_streams_can_be_stacked():
     streams = jax.vmap(KeyStream)(KeyStream(0).split(2))
     keys = jax.vmap(lambda stream: stream.key("noise"))(streams)
@@ -134,8 +143,25 @@ def test_streams_can_be_stacked():
 @pytest.mark.parametrize("method", ["key", "child"])
 @pytest.mark.parametrize("position", [-1, 2**32])
 def test_a_position_outside_32_bits_is_refused(method, position):
-    with pytest.raises(ValueError, match=rf"`name` \(={position}\) must be from 0 to 2³² − 1"):
+    with pytest.raises(ValueError, match=rf"`name` \(={position}\) must be from 0 to 2³² − 1: use text"):
         getattr(KeyStream(0), method)(position)
+
+
+@pytest.mark.parametrize("method", ["key", "child"])
+def test_a_position_in_an_array_is_checked_where_it_is_known_and_wraps_where_it_is_traced(method):
+    call = getattr(KeyStream(0), method)
+    for position in (jnp.array(-1), np.array(-1), np.array(2**32)):
+        with pytest.raises(ValueError, match=rf"`name` \(={int(position)}\) must be from 0 to 2³² − 1: use text"):
+            call(position)
+    traced, known = jax.jit(lambda position: call(position))(jnp.array(-1)), call(2**32 - 1)
+    assert same(jax.tree.leaves(traced)[0], jax.tree.leaves(known)[0])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
+def test_a_seed_outside_32_bits_is_refused(seed):
+    with pytest.raises(ValueError, match=rf"`seed` \(={seed}\) must be from 0 to 2³² − 1: choose a smaller seed"):
+        KeyStream(seed)
+    assert not same(KeyStream(2**32 - 1).root, KeyStream(0).root)
 
 
 def test_a_negative_count_is_refused():

@@ -1,6 +1,7 @@
 """Key streams: random keys by name and by position, pure, so that no draw depends on the order of others."""
 
 import hashlib
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -21,8 +22,9 @@ class KeyStream(eqx.Module):
 
     A stream never changes; adding, removing or reordering names leaves the keys of the others as they were.
 
-    **Arguments:** `seed`: an int, or a key (`jax.random.key`, or the older `uint32[2]` of `jax.random.PRNGKey`).
-    **Raises:** `ContractError` if `seed` is neither.
+    **Arguments:** `seed`: an int from 0 to 2³² − 1, or a key (`jax.random.key`, or the older `uint32[2]` of
+    `jax.random.PRNGKey`).
+    **Raises:** `ContractError` if `seed` is neither; `ValueError` for an int out of range.
 
     >>> import jax
     >>> stream = KeyStream(0)
@@ -37,13 +39,19 @@ class KeyStream(eqx.Module):
     position: UInt32[Array, ""]
 
     def __init__(self, seed: int | PRNGKeyArray):
-        self.root = jax.random.key(seed) if isinstance(seed, int) else seed
+        if isinstance(seed, int):
+            # JAX keeps the lowest 32 bits: the seed 2³² would repeat the keys of 0.
+            _require_32_bits("seed", seed, "choose a smaller seed, or pass a key")
+            self.root = jax.random.key(seed)
+        else:
+            self.root = seed
         self.position = jnp.zeros((), jnp.uint32)
 
     def key(self, name: str | int | Integer[AnyArray, ""]) -> PRNGKeyArray:
         """The key of a name, or of a position, which may be traced (a step's number inside `jit`, say).
 
-        **Arguments:** `name`: text, or a whole number from 0 to 2³² − 1.
+        **Arguments:** `name`: text, or a whole number from 0 to 2³² − 1; one that is traced, and so is not known yet,
+        wraps: −1 is then 2³² − 1.
         **Returns:** a key, a 0-d array (`(2,)` for a stream of older keys).
         **Raises:** `ValueError` if a position is negative or too large.
         """
@@ -88,16 +96,27 @@ def _fold(root: PRNGKeyArray, tag: int, name: str | int | Integer[AnyArray, ""])
         for word in (digest[:4], digest[4:8]):
             key = jax.random.fold_in(key, int.from_bytes(word, "big"))
         return key
-    if isinstance(name, int) and not 0 <= name < 2**32:
-        raise ValueError(f"`name` (={name}) must be from 0 to 2³² − 1 as a position: use text for other names.")
+    if not isinstance(name, Tracer):
+        name = int(name)
+        _require_32_bits("name", name, "use text for other names")
     return jax.random.fold_in(key, name)
 
 
-def _refuse_to_repeat(root: PRNGKeyArray) -> None:
+def _require_32_bits(name: str, value: int, remedy: str) -> None:
+    if not 0 <= value < 2**32:
+        raise ValueError(f"`{name}` (={value}) must be from 0 to 2³² − 1: {remedy}.")
+
+
+def _refuse_to_repeat(root: Any) -> None:
     # Inside jit, scan and the like a new array is a tracer, and a stream that came in as an argument or a carry is of
-    # its trace. Any other is a constant there: the body is traced once, and every run would draw the same keys.
+    # its trace, under those of `vmap` and `jvp`. Any other is a constant there: the body is traced once, and every run
+    # would draw the same keys.
     here = jnp.zeros(())
-    if isinstance(here, Tracer) and getattr(root, "_trace", None) is not getattr(here, "_trace", here):
+    if not isinstance(here, Tracer):
+        return
+    while isinstance(root, Tracer) and root._trace is not here._trace:
+        root = getattr(root, "val", getattr(root, "primal", None))
+    if not isinstance(root, Tracer):
         raise RuntimeError(
             "`KeyStream.next` cannot advance a stream that is a constant of a traced function, where every run would "
             "repeat the same keys: pass the stream in as an argument and return it, or use `stream.key(step)`."
