@@ -102,3 +102,9 @@ def test_init_refuses_a_size_below_1(name):
     sizes = {"p": 1, "q": 1, "n": 1, name: 0}
     with pytest.raises(ValueError, match=rf"`{name}` \(=0\) must be at least 1: choose a positive number"):
         init(jax.random.key(0), **sizes)
+
+
+@pytest.mark.parametrize("dtype", [int, jnp.uint8, bool])
+def test_init_refuses_a_dtype_that_is_not_of_floats(dtype):
+    with pytest.raises(ValueError, match=r"`dtype` \(=.*\) must be a float dtype"):
+        init(jax.random.key(0), p=2, q=3, n=4, dtype=dtype)

@@ -1,14 +1,12 @@
 """`MatrixParams`, the pair of weight and bias that `matrinox.functional` computes with, and `init`, its plain start."""
 
-from math import sqrt
-
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, ContractError, contract
+from matrinox.initializers import glorot_uniform
 
 _TAKEN_BY = {0: "dense", 1: "matrix_conv1d", 2: "matrix_conv2d", 3: "matrix_conv3d"}
 _LETTERS = {0: "", 1: "r, ", 2: "h, w, ", 3: "d, h, w, "}
@@ -73,12 +71,11 @@ def init(key: PRNGKeyArray, p: int, q: int, n: int, *, dtype: DTypeLike = jnp.fl
     **Arguments:** `key`: one key; `p`, `q`, `n`: neurons in, neurons out and matrix side, each at least 1;
     `dtype`: of both arrays.
     **Returns:** `MatrixParams` with `W` `(q, p, n, n)` and `B` `(q, n, n)`.
-    **Raises:** `ValueError` for a size below 1.
+    **Raises:** `ValueError` for a size below 1, or for a `dtype` that is not of floats.
     **Source:** MATNETS 1.1.0, `init`.
     """
     for name, size in (("p", p), ("q", q), ("n", n)):
         if size < 1:
             raise ValueError(f"`{name}` (={size}) must be at least 1: choose a positive number.")
-    limit = sqrt(6.0 / (p * n + q * n))
-    W = jax.random.uniform(key, (q, p, n, n), minval=-limit, maxval=limit, dtype=dtype)
-    return MatrixParams(W=W, B=jnp.zeros((q, n, n), dtype))
+    W = glorot_uniform(key, (q, p, n, n), dtype)
+    return MatrixParams(W=W, B=jnp.zeros((q, n, n), W.dtype))
