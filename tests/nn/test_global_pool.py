@@ -43,3 +43,10 @@ def test_the_mean_of_half_precision_is_summed_in_single():
 def test_a_missing_space_axis_is_refused(name, axes):
     with pytest.raises(ContractError, match=rf"Global{name}Pool{axes}d got x .*it has {axes + 2} ax"):
         POOLS[name, axes]()(jnp.ones((4,) * (axes + 2)))
+
+
+@every_pool
+def test_an_axis_of_no_places_is_refused(name, axes):
+    letter = {1: "t", 2: "w", 3: "w"}[axes]
+    with pytest.raises(ValueError, match=rf"`{letter}` \(=0\) must be at least 1: a global pool needs a place"):
+        POOLS[name, axes]()(jnp.ones((*(2,) * (axes - 1), 0, 3, 2, 2)))

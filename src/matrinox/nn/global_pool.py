@@ -8,11 +8,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
+from matrinox.functional.window import LETTERS
 
 
 @contract
 class _GlobalPool(eqx.Module):
     _reduce: ClassVar[Callable[..., Array]]
+
+    def _over(self, x: Array, axes: int) -> Array:
+        for letter, size in zip(LETTERS[axes], x.shape[-3 - axes : -3], strict=True):
+            if size < 1:
+                raise ValueError(f"`{letter}` (={size}) must be at least 1: a global pool needs a place to pool over.")
+        return self._reduce(x, axis=tuple(range(-3 - axes, -3)))
 
 
 @contract
@@ -24,9 +31,10 @@ class _GlobalPool1d(_GlobalPool):
 
         **Arguments:** `x`: `(*batch, t, p, n, n)`; `key`: not used.
         **Returns:** `(*batch, p, n, n)`.
-        **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
+        **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an axis of
+        no places.
         """
-        return self._reduce(jnp.asarray(x), axis=(-4,))
+        return self._over(jnp.asarray(x), 1)
 
 
 @contract
@@ -38,9 +46,10 @@ class _GlobalPool2d(_GlobalPool):
 
         **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `key`: not used.
         **Returns:** `(*batch, p, n, n)`.
-        **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
+        **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an axis of
+        no places.
         """
-        return self._reduce(jnp.asarray(x), axis=(-5, -4))
+        return self._over(jnp.asarray(x), 2)
 
 
 @contract
@@ -52,16 +61,18 @@ class _GlobalPool3d(_GlobalPool):
 
         **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `key`: not used.
         **Returns:** `(*batch, p, n, n)`.
-        **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
+        **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an axis of
+        no places.
         """
-        return self._reduce(jnp.asarray(x), axis=(-6, -5, -4))
+        return self._over(jnp.asarray(x), 3)
 
 
 @contract
 class GlobalAvgPool1d(_GlobalPool1d):
     """The mean over all places: `(*batch, t, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** `ContractError`, when called, if the matrices are not square, or for a missing axis.
+    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
+    axis of no places.
     **Source:** Lin et al. 2014, arXiv 1312.4400.
 
     >>> import jax.numpy as jnp
@@ -76,7 +87,8 @@ class GlobalAvgPool1d(_GlobalPool1d):
 class GlobalAvgPool2d(_GlobalPool2d):
     """The mean over all places: `(*batch, h, w, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** `ContractError`, when called, if the matrices are not square, or for a missing axis.
+    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
+    axis of no places.
     **Source:** Lin et al. 2014, arXiv 1312.4400.
 
     >>> import jax.numpy as jnp
@@ -91,7 +103,8 @@ class GlobalAvgPool2d(_GlobalPool2d):
 class GlobalAvgPool3d(_GlobalPool3d):
     """The mean over all places: `(*batch, d, h, w, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** `ContractError`, when called, if the matrices are not square, or for a missing axis.
+    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
+    axis of no places.
     **Source:** Lin et al. 2014, arXiv 1312.4400.
 
     >>> import jax.numpy as jnp
@@ -106,7 +119,8 @@ class GlobalAvgPool3d(_GlobalPool3d):
 class GlobalMaxPool1d(_GlobalPool1d):
     """The largest entry over all places: `(*batch, t, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** `ContractError`, when called, if the matrices are not square, or for a missing axis.
+    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
+    axis of no places.
     **Source:** Lin et al. 2014, arXiv 1312.4400.
 
     >>> import jax.numpy as jnp
@@ -121,7 +135,8 @@ class GlobalMaxPool1d(_GlobalPool1d):
 class GlobalMaxPool2d(_GlobalPool2d):
     """The largest entry over all places: `(*batch, h, w, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** `ContractError`, when called, if the matrices are not square, or for a missing axis.
+    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
+    axis of no places.
     **Source:** Lin et al. 2014, arXiv 1312.4400.
 
     >>> import jax.numpy as jnp
@@ -136,7 +151,8 @@ class GlobalMaxPool2d(_GlobalPool2d):
 class GlobalMaxPool3d(_GlobalPool3d):
     """The largest entry over all places: `(*batch, d, h, w, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** `ContractError`, when called, if the matrices are not square, or for a missing axis.
+    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
+    axis of no places.
     **Source:** Lin et al. 2014, arXiv 1312.4400.
 
     >>> import jax.numpy as jnp
