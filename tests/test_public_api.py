@@ -81,7 +81,10 @@ ARRAY_METHODS = {
 
 @pytest.mark.parametrize("name", ARRAY_METHODS)
 def test_every_method_of_arrays_is_under_contract(name):
-    assert hasattr(ARRAY_METHODS[name], MARK)
+    owner, method = CALLABLES[name.rpartition(".")[0]], ARRAY_METHODS[name]
+    # The `__init__` of a dataclass fills in fields, which are checked behind it.
+    fields_are_checked = hasattr(getattr(owner, "__check_init__", None), MARK)
+    assert hasattr(method, MARK) or (name.endswith("__init__") and fields_are_checked)
 
 
 @pytest.mark.parametrize("name", ARRAY_FUNCTIONS)

@@ -101,7 +101,9 @@ def header_length(prefix: bytes) -> int:
         raise ModelFileError(f"the file ends after {len(prefix)} bytes, inside the header's length")
     (length,) = struct.unpack("<Q", prefix)
     if length > MAX_HEADER:
-        raise ModelFileError(f"the header claims {length} bytes, more than the {MAX_HEADER} that a model file may have")
+        raise ModelFileError(
+            f"it is not a model file: its first {LENGTH_BYTES} bytes announce a header of {length} bytes, of at most {MAX_HEADER}"
+        )
     return length
 
 
