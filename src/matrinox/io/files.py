@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import equinox as eqx
 import jax.tree_util as jtu
+import safetensors
 from jaxtyping import PyTree
 
 from matrinox.contract import contract
@@ -105,12 +106,12 @@ def load(path: Path, builders: Builders | None = None, *, like: PyTree = None) -
             "`load` takes either `builders` (a class, or classes by name) or `like` (a skeleton): pass exactly one"
         )
     with _one_error(f"cannot load {os.fspath(path)!r}"), _open(path) as file:
-        header = _read_header(file)
+        whole, header = _read_header(file)
         tree = like if builders is None else _rebuilt(header, builders)
         named = dict(named_leaves(tree))
         leaves = {leaf.path: leaf for leaf in header.leaves}
         _check_leaves(header, leaves, named)
-        data = _read_data(file, header)
+        data = _read_data(file, whole, header)
         values = {name: value_of(leaf, data.get(name), named[name]) for name, leaf in leaves.items()}
         return with_leaves(tree, lambda name, leaf: values.get(name, leaf))
 
@@ -124,7 +125,7 @@ def read_header(path: Path) -> Header:
     **Raises:** `ModelFileError` if it is no model file or its header is damaged.
     """
     with _one_error(f"cannot read {os.fspath(path)!r}"), _open(path) as file:
-        return _read_header(file)
+        return _read_header(file)[1]
 
 
 @contextlib.contextmanager
@@ -241,7 +242,7 @@ def _open(path: Path) -> BinaryIO:
     return open(path, "rb")
 
 
-def _read_header(file: BinaryIO) -> Header:
+def _read_header(file: BinaryIO) -> tuple[bytes, Header]:
     prefix = file.read(LENGTH_BYTES)
     whole = prefix + file.read(header_length(prefix))
     header = parse_header(whole)
@@ -250,15 +251,15 @@ def _read_header(file: BinaryIO) -> Header:
         raise ModelFileError(
             f"the file has {size} bytes and its header describes {len(whole) + header.nbytes}: it is cut or grown"
         )
-    return header
+    return whole, header
 
 
-def _read_data(file: BinaryIO, header: Header) -> dict[str, memoryview]:
-    """The bytes of each array, as views of one buffer: `parse_header` has proved that they lie without gap."""
+def _read_data(file: BinaryIO, whole: bytes, header: Header) -> dict[str, bytearray]:
     data = file.read(header.nbytes + 1)
     if hashlib.sha256(data).hexdigest() != header.data_sha256:
         raise ModelFileError("the arrays are damaged: they do not match their SHA-256")
-    views, at = {}, 0
-    for leaf in header.arrays:
-        views[leaf.path] = memoryview(data)[at : (at := at + leaf.nbytes)]
-    return views
+    try:
+        found = dict(safetensors.deserialize(whole + data))
+    except safetensors.SafetensorError as error:
+        raise ModelFileError(f"safetensors refuses it: {error}") from error
+    return {name: view["data"] for name, view in found.items()}

@@ -139,7 +139,7 @@ def bytes_of(leaf: Leaf, x: Any) -> memoryview:
     return np.ascontiguousarray(values, leaf.raw).reshape(-1).view(np.uint8).data
 
 
-def value_of(leaf: Leaf, data: memoryview | None, model_leaf: Any) -> Any:
+def value_of(leaf: Leaf, data: bytearray | None, model_leaf: Any) -> Any:
     """The leaf that the file holds, in the container (JAX or NumPy) that the model has in its place."""
     if data is None:
         return leaf.value
