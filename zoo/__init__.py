@@ -1,7 +1,6 @@
 """The zoo: models that are built, loaded with their trained weights, and described by name."""
 
 import dataclasses
-import difflib
 import os
 from typing import Any
 
@@ -10,6 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from matrinox import io
 from matrinox.contract import contract
+from matrinox.contract.nearest import nearest
 from matrinox.zoo.card import Card as Card
 from matrinox.zoo.card import read_card as read_card
 from matrinox.zoo.catalogue import CATALOGUE as CATALOGUE
@@ -43,10 +43,9 @@ def create(name: str, *, key: PRNGKeyArray, **overrides: Any) -> Any:
     known = [field.name for field in dataclasses.fields(row.config)]
     for override in overrides:
         if override not in known:
-            (nearest,) = difflib.get_close_matches(override, known, n=1, cutoff=0.0)
             raise ValueError(
                 f"`{override}` (={overrides[override]!r}) must be a field of {type(row.config).__name__} "
-                f"({', '.join(known)}): did you mean `{nearest}`?"
+                f"({', '.join(known)}): did you mean `{nearest(override, known)}`?"
             )
     return row.architecture(dataclasses.replace(row.config, **overrides), key=key)
 
@@ -76,10 +75,8 @@ def model_file(name: str | os.PathLike[str]) -> str:
         return os.fspath(CATALOGUE[text].folder / "weights.safetensors")
     if os.path.exists(text) or os.path.dirname(text) or os.path.splitext(text)[1]:
         return text
-    (nearest,) = difflib.get_close_matches(text, CATALOGUE, n=1, cutoff=0.0)
-    raise ValueError(
-        f"{text!r} must be an entry of the zoo ({', '.join(CATALOGUE)}) or a file's path: did you mean {nearest!r}?"
-    )
+    known, close = ", ".join(CATALOGUE), nearest(text, CATALOGUE)
+    raise ValueError(f"{text!r} must be an entry of the zoo ({known}) or a file's path: did you mean {close!r}?")
 
 
 @contract

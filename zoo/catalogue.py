@@ -1,6 +1,5 @@
 """The one table of the zoo: what each entry is, on what it is trained, and how."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import equinox as eqx
 
 from matrinox.contract import contract
+from matrinox.contract.nearest import nearest
 from matrinox.train import AdamW, Classification, Recipe
 from matrinox.zoo.cnn import CNN, CNNConfig
 from matrinox.zoo.mlp import MLP, MLPConfig
@@ -81,6 +81,6 @@ def entry(name: str) -> Entry:
     **Raises:** `ValueError` for an unknown name, naming the nearest.
     """
     if name not in CATALOGUE:
-        (nearest,) = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.0)
-        raise ValueError(f"`name` (={name!r}) must be one of {', '.join(CATALOGUE)}: did you mean {nearest!r}?")
+        known, close = ", ".join(CATALOGUE), nearest(name, CATALOGUE)
+        raise ValueError(f"`name` (={name!r}) must be one of {known}: did you mean {close!r}?")
     return CATALOGUE[name]

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import math
 import os
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
+
+from matrinox.contract.nearest import nearest
 
 # JAX takes a second to import, and `--help` or a misspelt command should not wait for it: each command imports its own.
 if TYPE_CHECKING:
@@ -329,8 +330,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    (nearest,) = difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)
-    return f"did you mean {nearest!r}?"
+    return f"did you mean {nearest(word, known)!r}?"
 
 
 def _entry(name: str) -> "Entry":

@@ -5,7 +5,6 @@ make one; `lecun_normal` and `glorot_uniform` are ready to use. `gain_of` gives 
 the pairs that keep the size of what flows through thirty layers.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, PRNGKeyArray
 
 from matrinox.contract import ContractError, contract
+from matrinox.contract.nearest import nearest
 
 Initializer = Callable[[PRNGKeyArray, tuple[int, ...], Any], Array]
 """`(key, shape, dtype) -> weight`, with `shape` as `(q, p, *kernel, n, n)`."""
@@ -186,9 +186,8 @@ def gain_of(activation: str | Callable[[Any], Any]) -> float:
     """
     if isinstance(activation, str):
         if activation not in _ACTIVATIONS:
-            nearest = difflib.get_close_matches(activation, _ACTIVATIONS, n=1, cutoff=0.0)[0]
-            known = ", ".join(_ACTIVATIONS)
-            raise ValueError(f"`activation` (={activation!r}) must be one of {known}: did you mean {nearest!r}?")
+            known, close = ", ".join(_ACTIVATIONS), nearest(activation, _ACTIVATIONS)
+            raise ValueError(f"`activation` (={activation!r}) must be one of {known}: did you mean {close!r}?")
         activation = _ACTIVATIONS[activation]
     moment = _second_moment(activation)
     if not 0 < moment < math.inf:

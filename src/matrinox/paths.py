@@ -9,7 +9,6 @@
 | `**` | any number of steps, none included |
 """
 
-import difflib
 import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -19,6 +18,7 @@ import jax.tree_util as jtu
 from jaxtyping import PyTree
 
 from matrinox.contract import contract
+from matrinox.contract.nearest import nearest
 
 _STEP = re.compile(r"\[[^\]]*\]|[^.\[\]]+")
 
@@ -107,6 +107,5 @@ def _nothing(pattern: str, paths: list[str]) -> str:
     below = next((path for path in paths if re.match(re.escape(pattern) + r"[.\[]", path)), None)
     if below is not None:
         return f"`pattern` (={pattern!r}) names a subtree, not a leaf: write '{pattern}.**' for all that is in it."
-    near = difflib.get_close_matches(pattern, paths, n=1, cutoff=0.0)
-    remedy = f"the nearest of {len(paths)} paths is '{near[0]}'" if near else "the tree has no leaves"
+    remedy = f"the nearest of {len(paths)} paths is '{nearest(pattern, paths)}'" if paths else "the tree has no leaves"
     return f"`pattern` (={pattern!r}) matches no leaf: {remedy}."

@@ -1,11 +1,11 @@
 """Data sets that come with a library: nothing is fetched over a network."""
 
-import difflib
 from collections.abc import Callable
 
 import numpy as np
 
 from matrinox.contract import contract
+from matrinox.contract.nearest import nearest
 from matrinox.data.loader import DataSet
 
 
@@ -28,8 +28,8 @@ def load_builtin(name: str) -> DataSet:
     **Source:** Alpaydin and Kaynak 1998, "Optical recognition of handwritten digits" (UCI), its test part.
     """
     if name not in _BUILTIN:
-        (nearest,) = difflib.get_close_matches(name, _BUILTIN, n=1, cutoff=0.0)
-        raise ValueError(f"`name` (={name!r}) must be one of {', '.join(_BUILTIN)}: did you mean {nearest!r}?")
+        known, close = ", ".join(_BUILTIN), nearest(name, _BUILTIN)
+        raise ValueError(f"`name` (={name!r}) must be one of {known}: did you mean {close!r}?")
     return _BUILTIN[name](name)
 
 

@@ -1,12 +1,11 @@
 """Losses: how far a prediction is from its target. Half-precision input is compared, and returned, in float32."""
 
-import difflib
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from matrinox.contract import AnyArray, contract
+from matrinox.contract.nearest import nearest
 from matrinox.functional.precision import widen
 
 _REDUCTIONS = {"mean": jnp.mean, "sum": jnp.sum, "none": jnp.asarray}
@@ -63,6 +62,6 @@ def _at(log_odds: Array, ids: Array) -> Array:
 
 def _reduce(reduction: str, losses: Array) -> Array:
     if reduction not in _REDUCTIONS:
-        (nearest,) = difflib.get_close_matches(reduction, _REDUCTIONS, n=1, cutoff=0.0)
-        raise ValueError(f"`reduction` (={reduction!r}) must be 'mean', 'sum' or 'none': did you mean {nearest!r}?")
+        close = nearest(reduction, _REDUCTIONS)
+        raise ValueError(f"`reduction` (={reduction!r}) must be 'mean', 'sum' or 'none': did you mean {close!r}?")
     return _REDUCTIONS[reduction](losses)

@@ -1,8 +1,9 @@
 """Windows that slide over space axes, as convolutions and pools share them: sizes for each axis, and padding."""
 
-import difflib
 from collections.abc import Sequence
 from typing import TypeAlias
+
+from matrinox.contract.nearest import nearest
 
 # Of a tuple of any length beartype checks one entry, picked at random; of these, every entry.
 Sizes: TypeAlias = int | tuple[int] | tuple[int, int] | tuple[int, int, int]
@@ -50,9 +51,9 @@ def _named_pairs(padding: str, extents: Sequence[int]) -> Pairs:
         return tuple((0, 0) for _ in extents)
     if padding == "SAME":
         return tuple(((extent - 1) // 2, extent - 1 - (extent - 1) // 2) for extent in extents)
-    (nearest,) = difflib.get_close_matches(padding.upper(), ("SAME", "VALID"), n=1, cutoff=0.0)
+    close = nearest(padding, ("SAME", "VALID"))
     raise ValueError(
-        f"`padding` (={padding!r}) must be 'SAME', 'VALID', an int or pairs of ints: did you mean {nearest!r}?"
+        f"`padding` (={padding!r}) must be 'SAME', 'VALID', an int or pairs of ints: did you mean {close!r}?"
     )
 
 

@@ -102,7 +102,8 @@ def header_length(prefix: bytes) -> int:
     (length,) = struct.unpack("<Q", prefix)
     if length > MAX_HEADER:
         raise ModelFileError(
-            f"it is not a model file: its first {LENGTH_BYTES} bytes announce a header of {length} bytes, of at most {MAX_HEADER}"
+            f"it is not a model file: its first {LENGTH_BYTES} bytes announce a header of {length} bytes, "
+            f"of at most {MAX_HEADER}"
         )
     return length
 
