@@ -352,19 +352,6 @@ def test_without_scikit_learn_train_names_the_extra(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_line_itself_does_not_wait_for_jax():
-    """The file alone, without the package around it: help and a misspelt command import no JAX."""
-    program = (
-        "import runpy, sys\n"
-        f"main = runpy.run_path({cli.__file__!r}, run_name='cli')['main']\n"
-        "for words in (['--help'], ['train', '--help'], ['trian']):\n"
-        "    try: main(words)\n"
-        "    except SystemExit: pass\n"
-        "assert 'jax' not in sys.modules and 'matrinox' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
-
-
 @pytest.mark.slow
 def test_cnn_digits_trains_to_its_accuracy(tmp_path):
     """The main command as a stranger runs it, in full."""

@@ -9,18 +9,21 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
+import jax
+import numpy as np
 import tyro
+from rich.console import Console
+from rich.table import Table
 
+from matrinox import io as model_io
+from matrinox import zoo
 from matrinox.contract.nearest import nearest
-
-# JAX takes a second to import, and `--help` or a misspelt command should not wait for it: each command imports its own.
-if TYPE_CHECKING:
-    import numpy as np
-    from rich.table import Table
-
-    from matrinox.zoo import Entry
+from matrinox.io.atomic import write_atomically
+from matrinox.train import Classification, apply_model, ask_to_stop, evaluate, show_progress
+from matrinox.zoo import Entry, reproduce
+from matrinox.zoo.runs import splits_of
 
 _ModelName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME", help_behavior_hint="(required)")]
 _ModelFile = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE|NAME", help_behavior_hint="(required)")]
@@ -61,8 +64,6 @@ class Train(_Command):
 
     def __call__(self) -> None:
         """Runs the command."""
-        from matrinox.train import ask_to_stop, show_progress
-        from matrinox.zoo import reproduce
 
         row = _entry(self.name)
         if self.steps < 0:
@@ -110,10 +111,6 @@ class Eval(_Command):
 
     def __call__(self) -> None:
         """Runs the command."""
-        from matrinox import io as model_io
-        from matrinox import zoo
-        from matrinox.train import Classification, evaluate
-        from matrinox.zoo.runs import splits_of
 
         path = _model_file(self.model)
         model = zoo.load(path)
@@ -159,13 +156,6 @@ class Predict(_Command):
             raise UsageError("--input is missing: name the .npy file of the examples")
         path = _model_file(self.model)
 
-        import jax
-        import numpy as np
-
-        from matrinox import zoo
-        from matrinox.io.atomic import write_atomically
-        from matrinox.train import apply_model
-
         model = zoo.load(path)
         logits = apply_model(model, _read_examples(self.input, len(model.input_shape)))
         probabilities = np.asarray(jax.nn.softmax(logits, axis=-1))
@@ -183,9 +173,6 @@ class List(_Command):
 
     def __call__(self) -> None:
         """Runs the command."""
-        from rich.table import Table
-
-        from matrinox import zoo
 
         table = Table(title="The zoo: matrinox show NAME tells more, matrinox train NAME trains it anew")
         for column in ("name", "architecture", "data"):
@@ -211,7 +198,6 @@ class Show(_Command):
 
     def __call__(self) -> None:
         """Runs the command."""
-        from matrinox import zoo
 
         card = zoo.card(_entry(self.name).name)
         figures, weights = card.figures, card.weights
@@ -333,8 +319,7 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean {nearest(word, known)!r}?"
 
 
-def _entry(name: str) -> "Entry":
-    from matrinox import zoo
+def _entry(name: str) -> Entry:
 
     if not name:
         raise UsageError(f"NAME is missing: name one of {', '.join(zoo.list_models())}")
@@ -345,7 +330,6 @@ def _entry(name: str) -> "Entry":
 
 
 def _model_file(name: str) -> str:
-    from matrinox import zoo
 
     if not name:
         raise UsageError(f"FILE|NAME is missing: name a model file, or one of {', '.join(zoo.list_models())}")
@@ -355,9 +339,8 @@ def _model_file(name: str) -> str:
         raise UsageError(str(error)) from None
 
 
-def _read_examples(path: str, axes: int) -> "np.ndarray":
+def _read_examples(path: str, axes: int) -> np.ndarray:
     """The array of a .npy file as float32, its leading axes, if any, merged into one."""
-    import numpy as np
 
     try:
         array = np.load(path, allow_pickle=False)
@@ -386,8 +369,7 @@ def _listed(table: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _facts(title: str, rows: Mapping[str, str]) -> "Table":
-    from rich.table import Table
+def _facts(title: str, rows: Mapping[str, str]) -> Table:
 
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column(style="bold", no_wrap=True)
@@ -397,8 +379,7 @@ def _facts(title: str, rows: Mapping[str, str]) -> "Table":
     return table
 
 
-def _print(table: "Table") -> None:
-    from rich.console import Console
+def _print(table: Table) -> None:
 
     console = Console()
     # Into a file or a pipe no line is broken, so that a path can be found in it.
