@@ -314,12 +314,12 @@ CASES: dict[str, tuple[Forge, str]] = {
     "2,000,000 leaves of zero": (raw_metadata("leaves", list_of("0", 2_000_000)), "the entry 0 describes no leaf"),
     "400,000 notes": (metadata(notes=dict.fromkeys(map(str, range(400_000)), 0)), "`notes` must hold strings only"),
     # lengths and digests
-    "header of 2^64 - 1 bytes": (lambda good: good.signed(2**64 - 1), "claims 18446744073709551615 bytes"),
+    "header of 2^64 - 1 bytes": (lambda good: good.signed(2**64 - 1), "a header of 18446744073709551615 bytes"),
     "header of 2^63 bytes": (
         lambda good: good.signed(2**63),
-        "claims 9223372036854775808 bytes, more than the 8388608",
+        "a header of 9223372036854775808 bytes, of at most 8388608",
     ),
-    "header of 100 MB": (lambda good: good.signed(10**8), "claims 100000000 bytes, more than the 8388608"),
+    "header of 100 MB": (lambda good: good.signed(10**8), "a header of 100000000 bytes, of at most 8388608"),
     "header longer than the file": (lambda good: good.signed(10**6), "the file ends inside the header"),
     "header of no bytes": (lambda good: good.signed(0), "not a model file written by matrinox"),
     "header of one byte": (lambda good: good.signed(1), "not a model file written by matrinox"),
