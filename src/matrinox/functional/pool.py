@@ -25,13 +25,9 @@ def max_pool1d(
 ) -> Float[Array, "*batch _ p n n"]:
     """The largest of each window's entries, over a sequence.
 
-    **Arguments:** `x`: `(*batch, t, p, n, n)`; `window`, `stride`: an int, or one in a tuple, and a `None` stride is
-    the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or `((before,
-    after),)`. Padding never wins.
+    **Arguments:** `x`: `(*batch, t, p, n, n)`; `window`, `stride`, `padding`: as for `max_pool2d`, for 1 axis.
     **Returns:** `(*batch, t', p, n, n)`.
-    **Raises:** `ContractError` if the trailing axes of `x` are not `(t, p, n, n)` with square matrices; `ValueError`
-    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
-    window longer than a padded axis.
+    **Raises:** as `max_pool2d`: `ContractError` for other axes than `(t, p, n, n)`, `ValueError` for the options.
     **Source:** MATNETS 3.2.5, `max_pool1d`.
     """
     return _pool(_max, jnp.asarray(x), 1, window, stride, padding)
@@ -69,13 +65,9 @@ def max_pool3d(
 ) -> Float[Array, "*batch _ _ _ p n n"]:
     """The largest of each window's entries, over a volume.
 
-    **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None`
-    stride is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int
-    or a pair `(before, after)` for each axis. Padding never wins.
+    **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `window`, `stride`, `padding`: as for `max_pool2d`, for 3 axes.
     **Returns:** `(*batch, d', h', w', p, n, n)`.
-    **Raises:** `ContractError` if the trailing axes of `x` are not `(d, h, w, p, n, n)` with square matrices;
-    `ValueError` for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count,
-    and for a window longer than a padded axis.
+    **Raises:** as `max_pool2d`: `ContractError` for other axes than `(d, h, w, p, n, n)`, `ValueError` for the options.
     **Source:** MATNETS 3.2.5, `max_pool2d`, in three dimensions.
     """
     return _pool(_max, jnp.asarray(x), 3, window, stride, padding)
@@ -91,13 +83,10 @@ def avg_pool1d(
 ) -> Float[Array, "*batch _ p n n"]:
     """The mean of each window's entries, over a sequence.
 
-    **Arguments:** `x`: `(*batch, t, p, n, n)`; `window`, `stride`: an int, or one in a tuple, and a `None` stride is
-    the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or `((before,
-    after),)`. Padding counts as zeros: the divisor is the window's size throughout, as in MATNETS.
+    **Arguments:** `x`: `(*batch, t, p, n, n)`; `window`, `stride`, `padding`: as for `max_pool2d`, for 1 axis.
+    Padding counts as zeros: the divisor is the window's size throughout, as in MATNETS.
     **Returns:** `(*batch, t', p, n, n)`.
-    **Raises:** `ContractError` if the trailing axes of `x` are not `(t, p, n, n)` with square matrices; `ValueError`
-    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
-    window longer than a padded axis.
+    **Raises:** as `max_pool2d`: `ContractError` for other axes than `(t, p, n, n)`, `ValueError` for the options.
     **Source:** MATNETS 3.2.5, `avg_pool1d`.
     """
     return _pool(_average, jnp.asarray(x), 1, window, stride, padding)
@@ -113,14 +102,10 @@ def avg_pool2d(
 ) -> Float[Array, "*batch _ _ p n n"]:
     """The mean of each window's entries, over an image.
 
-    **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None` stride
-    is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int or a
-    pair `(before, after)` for each axis. Padding counts as zeros: the divisor is the window's size throughout, as in
-    MATNETS.
+    **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `window`, `stride`, `padding`: as for `max_pool2d`, for 2 axes.
+    Padding counts as zeros: the divisor is the window's size throughout, as in MATNETS.
     **Returns:** `(*batch, h', w', p, n, n)`.
-    **Raises:** `ContractError` if the trailing axes of `x` are not `(h, w, p, n, n)` with square matrices; `ValueError`
-    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
-    window longer than a padded axis.
+    **Raises:** as `max_pool2d`: `ContractError` for other axes than `(h, w, p, n, n)`, `ValueError` for the options.
     **Source:** MATNETS 3.2.5, `avg_pool2d`.
     """
     return _pool(_average, jnp.asarray(x), 2, window, stride, padding)
@@ -136,14 +121,10 @@ def avg_pool3d(
 ) -> Float[Array, "*batch _ _ _ p n n"]:
     """The mean of each window's entries, over a volume.
 
-    **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None`
-    stride is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int
-    or a pair `(before, after)` for each axis. Padding counts as zeros: the divisor is the window's size throughout, as
-    in MATNETS.
+    **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `window`, `stride`, `padding`: as for `max_pool2d`, for 3 axes.
+    Padding counts as zeros: the divisor is the window's size throughout, as in MATNETS.
     **Returns:** `(*batch, d', h', w', p, n, n)`.
-    **Raises:** `ContractError` if the trailing axes of `x` are not `(d, h, w, p, n, n)` with square matrices;
-    `ValueError` for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count,
-    and for a window longer than a padded axis.
+    **Raises:** as `max_pool2d`: `ContractError` for other axes than `(d, h, w, p, n, n)`, `ValueError` for the options.
     **Source:** MATNETS 3.2.5, `avg_pool2d`, in three dimensions.
     """
     return _pool(_average, jnp.asarray(x), 3, window, stride, padding)
@@ -159,13 +140,10 @@ def sum_pool1d(
 ) -> Float[Array, "*batch _ p n n"]:
     """The sum of each window's entries, over a sequence.
 
-    **Arguments:** `x`: `(*batch, t, p, n, n)`; `window`, `stride`: an int, or one in a tuple, and a `None` stride is
-    the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or `((before,
-    after),)`. Padding counts as zeros.
+    **Arguments:** `x`: `(*batch, t, p, n, n)`; `window`, `stride`, `padding`: as for `max_pool2d`, for 1 axis.
+    Padding counts as zeros.
     **Returns:** `(*batch, t', p, n, n)`.
-    **Raises:** `ContractError` if the trailing axes of `x` are not `(t, p, n, n)` with square matrices; `ValueError`
-    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
-    window longer than a padded axis.
+    **Raises:** as `max_pool2d`: `ContractError` for other axes than `(t, p, n, n)`, `ValueError` for the options.
     **Source:** MATNETS 3.2.5, `sum_pool1d`.
     """
     return _pool(_sum, jnp.asarray(x), 1, window, stride, padding)
@@ -181,13 +159,10 @@ def sum_pool2d(
 ) -> Float[Array, "*batch _ _ p n n"]:
     """The sum of each window's entries, over an image.
 
-    **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None` stride
-    is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int or a
-    pair `(before, after)` for each axis. Padding counts as zeros.
+    **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `window`, `stride`, `padding`: as for `max_pool2d`, for 2 axes.
+    Padding counts as zeros.
     **Returns:** `(*batch, h', w', p, n, n)`.
-    **Raises:** `ContractError` if the trailing axes of `x` are not `(h, w, p, n, n)` with square matrices; `ValueError`
-    for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count, and for a
-    window longer than a padded axis.
+    **Raises:** as `max_pool2d`: `ContractError` for other axes than `(h, w, p, n, n)`, `ValueError` for the options.
     **Source:** MATNETS 3.2.5, `sum_pool2d`.
     """
     return _pool(_sum, jnp.asarray(x), 2, window, stride, padding)
@@ -203,13 +178,10 @@ def sum_pool3d(
 ) -> Float[Array, "*batch _ _ _ p n n"]:
     """The sum of each window's entries, over a volume.
 
-    **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `window`, `stride`: an int, or one for each axis, and a `None`
-    stride is the window; `padding`: `"VALID"`; `"SAME"`, (window − 1) // 2 before and the rest after; an int; or an int
-    or a pair `(before, after)` for each axis. Padding counts as zeros.
+    **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `window`, `stride`, `padding`: as for `max_pool2d`, for 3 axes.
+    Padding counts as zeros.
     **Returns:** `(*batch, d', h', w', p, n, n)`.
-    **Raises:** `ContractError` if the trailing axes of `x` are not `(d, h, w, p, n, n)` with square matrices;
-    `ValueError` for a size below 1, for padding that is negative, as long as the window, or of a wrong name or count,
-    and for a window longer than a padded axis.
+    **Raises:** as `max_pool2d`: `ContractError` for other axes than `(d, h, w, p, n, n)`, `ValueError` for the options.
     **Source:** MATNETS 3.2.5, `sum_pool2d`, in three dimensions.
     """
     return _pool(_sum, jnp.asarray(x), 3, window, stride, padding)
