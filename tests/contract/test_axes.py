@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from jax import Array
@@ -15,6 +17,13 @@ class Owner:
 def test_read_axes_fills_in_what_is_known_and_leaves_the_rest_free():
     axes = read_axes("*batch {self.p} n=4 m 2*{self.p} 7 _ ...".removesuffix(" ..."), {"self": Owner}, {"m": 5})
     assert [str(axis) for axis in axes] == ["*batch", "p=2", "n=4", "m=5", "2*p=4", "7", "_"]
+
+
+def test_read_axes_reads_the_axes_that_a_token_stands_for():
+    layer = SimpleNamespace(taken="h w p=2")
+    assert [str(axis) for axis in read_axes("*batch {self.taken} n", {"self": layer}, {})] == [
+        *("*batch", "h", "w", "p=2", "n")
+    ]
 
 
 def test_read_axes_leaves_an_expression_it_cannot_evaluate_free():

@@ -29,6 +29,26 @@ def test_an_argument_without_the_size_is_itself_reported():
         first(3, np.zeros((2, 4, 4)))
 
 
+def ordered(order: str, p: int) -> str:
+    return " ".join({"p": f"p={p}"}.get(letter, letter) for letter in order.split("-"))
+
+
+@contract
+def neurons_last(order: str, x: Float[AnyArray, "*batch {ordered(order,2)}"]) -> Float[Array, "*batch t p=2"]:
+    return jnp.moveaxis(jnp.asarray(x), -2 + order.split("-").index("p"), -1)
+
+
+def test_a_token_may_stand_for_axes_that_follow_an_argument():
+    for order, shape in (("p-t", (2, 5)), ("t-p", (5, 2)), ("p-t", (2, 3))):
+        assert neurons_last(order, np.zeros(shape)).shape == (max(shape), 2)
+    with pytest.raises(ContractError, match=r"^neurons_last got x .* \(\*batch, p=2, t\): axis -2 is 5, p is 2"):
+        neurons_last("p-t", np.zeros((5, 2)))
+    with pytest.raises(ContractError, match=r"it has 1 axis, at least 2 are due"):
+        neurons_last("t-p", np.zeros(2))
+    with pytest.raises(ContractError, match=r"^neurons_last got order as 3 \(int\); it takes a str\.$"):
+        neurons_last(3, np.zeros((5, 2)))
+
+
 def test_calls_in_many_threads_do_not_disturb_each_other():
     def attempt(p: int) -> str:
         try:

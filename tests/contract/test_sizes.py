@@ -6,7 +6,7 @@ from jax import Array
 from jaxtyping import Float, PyTree
 
 from matrinox.contract import AnyArray
-from matrinox.contract.sizes import evaluate_size, fill_sizes, label_of, named_sizes
+from matrinox.contract.sizes import evaluate_size, fill_sizes, label_of, named_sizes, spell_out
 
 TOKENS = {"{self.p}": 2, "{params.n}": 4}
 
@@ -61,3 +61,24 @@ def test_evaluate_size_reads_the_argument():
     assert evaluate_size("{self.inner.n}", arguments) == 5
     with pytest.raises(AttributeError):
         evaluate_size("{self.q}", arguments)
+
+
+def axes_of(count, layer):
+    return " ".join(("h", "w")[:count]) + f" p={layer.p}"
+
+
+@pytest.mark.parametrize(
+    ("token", "axes"),
+    [("{self.taken}", "p=2 h w"), ("{axes_of(2,self)}", "h w p=2"), ("{axes_of(self.p//2,self)}", "h p=2")],
+)
+def test_a_token_may_stand_for_axes_and_use_the_names_of_its_module(token, axes):
+    arguments = {"self": SimpleNamespace(p=2, taken="p=2 h w")}
+    assert evaluate_size(token, arguments, globals()) == axes
+    hint = fill_sizes(Float[Array, f"*batch {token} n"], {token: axes})
+    assert hint.dim_str == f"*batch {axes} n"
+
+
+def test_spell_out_puts_axes_in_the_place_of_their_token_where_the_arguments_tell_them():
+    layer = SimpleNamespace(p=2, taken="p=2 h w")
+    assert spell_out("*batch {self.taken} {self.p} n", {"self": layer}) == "*batch p=2 h w {self.p} n"
+    assert spell_out("*batch {params.taken} n", {"self": layer}) == "*batch {params.taken} n"

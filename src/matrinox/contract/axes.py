@@ -14,7 +14,7 @@ import numpy as np
 from beartype import BeartypeConf
 from jax import Array
 
-from matrinox.contract.sizes import is_array_annotation, label_of
+from matrinox.contract.sizes import is_array_annotation, label_of, spell_out
 
 AnyArray = Array | np.ndarray
 """What public functions accept: a JAX array or a NumPy array, never a list."""
@@ -56,9 +56,10 @@ def read_axes(dim_str: str, arguments: Mapping[str, Any], bindings: Mapping[str,
 
     **Arguments:** `dim_str`: as written in the annotation; `arguments`: what `{…}` expressions may name;
     `bindings`: sizes of the axis names bound so far (a tuple for a variadic one).
-    **Returns:** one `Axis` a token; a name not yet bound, or an expression that cannot be evaluated, has size `None`.
+    **Returns:** one `Axis` a token, or those it stands for; a name not yet bound, or an expression that cannot be
+    evaluated, has size `None`.
     """
-    return tuple(_read_axis(token, arguments, bindings) for token in dim_str.split())
+    return tuple(_read_axis(token, arguments, bindings) for token in spell_out(dim_str, arguments).split())
 
 
 def _read_axis(token: str, arguments: Mapping[str, Any], bindings: Mapping[str, Any]) -> Axis:

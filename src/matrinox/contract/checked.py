@@ -35,6 +35,7 @@ _progress = _Progress()
 MARK = "__matrinox_contract__"
 """The attribute by which a checked function is known."""
 _ENTERED = object()
+_SizesOfTokens = tuple[int | str | None, ...]
 
 
 def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., Any]:
@@ -47,14 +48,14 @@ def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., A
     signature = evaluated_signature(fn, names)
     hints = [*(parameter.annotation for parameter in signature.parameters.values()), signature.return_annotation]
     tokens = tuple(dict.fromkeys(token for hint in hints for token in named_sizes(hint)))
-    by_sizes: dict[tuple[int | None, ...], Callable[..., Any]] = {}
+    by_sizes: dict[_SizesOfTokens, Callable[..., Any]] = {}
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         if jaxtyping.config.jaxtyping_disable:
             return fn(*args, **kwargs)
-        sizes = _sizes(signature, tokens, args, kwargs)
+        sizes = _sizes(fn, signature, tokens, args, kwargs)
         if sizes not in by_sizes:
             by_sizes[sizes] = _check_with(fn, _filled(signature, dict(zip(tokens, sizes, strict=False))))
         reached: list[Any] = []
@@ -74,19 +75,25 @@ def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., A
     return call
 
 
-def _sizes(signature: inspect.Signature, tokens: tuple[str, ...], args: Any, kwargs: Any) -> tuple[int | None, ...]:
+def _names_around(fn: Callable[..., Any]) -> Mapping[str, Any]:
+    return getattr(inspect.unwrap(fn), "__globals__", {})
+
+
+def _sizes(
+    fn: Callable[..., Any], signature: inspect.Signature, tokens: tuple[str, ...], args: Any, kwargs: Any
+) -> _SizesOfTokens:
     if not tokens:
         return ()
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
     try:
-        return tuple(evaluate_size(token, bound.arguments) for token in tokens)
+        return tuple(evaluate_size(token, bound.arguments, _names_around(fn)) for token in tokens)
     except Exception:
         # The argument that should have the sizes is itself at fault: `_violation` says how.
         return ()
 
 
-def _filled(signature: inspect.Signature, sizes: Mapping[str, int | None]) -> inspect.Signature:
+def _filled(signature: inspect.Signature, sizes: Mapping[str, int | str | None]) -> inspect.Signature:
     parameters = [
         parameter.replace(annotation=fill_sizes(parameter.annotation, sizes))
         for parameter in signature.parameters.values()
@@ -126,7 +133,7 @@ def _violation(
     entries = list(_entries(signature, values))
     try:
         text = describe_return(name, entries, values, signature.return_annotation, reached[1]) if reached else None
-        text = text or describe_argument(name, entries, values) or _unreadable(name, signature, values)
+        text = text or describe_argument(name, entries, values) or _unreadable(fn, name, signature, values)
     except Exception:
         text = None
     return refusal_of(
@@ -152,11 +159,13 @@ def _entries(signature: inspect.Signature, values: Mapping[str, Any]) -> Iterato
             yield name, parameter.annotation, values[name]
 
 
-def _unreadable(name: str, signature: inspect.Signature, values: Mapping[str, Any]) -> str | None:
+def _unreadable(
+    fn: Callable[..., Any], name: str, signature: inspect.Signature, values: Mapping[str, Any]
+) -> str | None:
     hints = [*(parameter.annotation for parameter in signature.parameters.values()), signature.return_annotation]
     for token in (token for hint in hints for token in named_sizes(hint)):
         try:
-            evaluate_size(token, values)
+            evaluate_size(token, values, _names_around(fn))
         except Exception as error:
             return f"{name} cannot be checked: {token!r} in its annotations cannot be read ({error})."
     return None

@@ -2,6 +2,9 @@
 
 jaxtyping evaluates `{self.p}` as source text, three times a call. Filled in once for each set of sizes, the same
 annotation costs a fifth, and prints as what it means.
+
+A token may also stand for several axes: where its value is a text with spaces, such as `"h w p=2"`, those take its
+place. Beside the arguments it may use the names of the function's own module, as in `{axes_taken(2,layout)}`.
 """
 
 import re
@@ -9,7 +12,7 @@ import types
 from collections.abc import Iterator, Mapping
 from functools import cache
 from operator import attrgetter
-from types import CodeType
+from types import CodeType, MappingProxyType
 from typing import Any, Union, get_args, get_origin
 
 import jaxtyping
@@ -27,18 +30,22 @@ def named_sizes(hint: Any) -> Iterator[str]:
             yield from named_sizes(option)
 
 
-def evaluate_size(token: str, arguments: Mapping[str, Any]) -> int | None:
-    """The value of a token for these arguments; `None` if it takes the size of an axis as well.
+def evaluate_size(
+    token: str, arguments: Mapping[str, Any], names: Mapping[str, Any] = MappingProxyType({})
+) -> int | str | None:
+    """The value of a token for these arguments: a size, or the axes that it stands for.
 
+    **Arguments:** `token`: with its braces; `arguments`: of the call; `names`: what it may use besides.
+    **Returns:** `None` if it takes the size of an axis as well.
     **Raises:** what evaluating it raises, such as `AttributeError` if the argument has no such size.
     """
     attribute = _ATTRIBUTE.fullmatch(token)
-    if attribute:
+    if attribute and attribute[1] in arguments:
         size = attrgetter(attribute[2])(arguments[attribute[1]])
     else:
-        text = eval(_compiled(token), dict(arguments))
-        size = int(text) if text.isdigit() else _calculate(text)
-    return size if isinstance(size, int) else None
+        text = eval(_compiled(token), dict(names), dict(arguments))
+        size = text if " " in text else int(text) if text.isdigit() else _calculate(text)
+    return size if isinstance(size, int) or (isinstance(size, str) and " " in size) else None
 
 
 @cache
@@ -53,17 +60,36 @@ def _calculate(text: str) -> int | None:
         return None
 
 
-def fill_sizes(hint: Any, sizes: Mapping[str, int | None]) -> Any:
-    """`hint` with every token of `sizes` that has a value replaced by `name=size`."""
+def fill_sizes(hint: Any, sizes: Mapping[str, int | str | None]) -> Any:
+    """`hint` with every token of `sizes` that has a value replaced by `name=size`, or by the axes it stands for."""
     if is_array_annotation(hint):
-        filled = (
-            token if sizes.get(token) is None else f"{label_of(token)}={sizes[token]}" for token in hint.dim_str.split()
-        )
+        filled = (_fill(token, sizes.get(token)) for token in hint.dim_str.split())
         return hint.dtype[hint.array_type, " ".join(filled)]
     if not _is_transparent(hint):
         return hint
     options = tuple(fill_sizes(option, sizes) for option in get_args(hint))
     return tuple[options] if get_origin(hint) is tuple else Union[options]  # noqa: UP007 - the options are computed
+
+
+def _fill(token: str, value: int | str | None) -> str:
+    if value is None:
+        return token
+    return value if isinstance(value, str) else f"{label_of(token)}={value}"
+
+
+def spell_out(dim_str: str, arguments: Mapping[str, Any]) -> str:
+    """`dim_str` with the axes for which a token stands in its place, where `arguments` tell them."""
+    return " ".join(_spell_out(token, arguments) for token in dim_str.split())
+
+
+def _spell_out(token: str, arguments: Mapping[str, Any]) -> str:
+    if "{" not in token:
+        return token
+    try:
+        value = evaluate_size(token, arguments)
+    except Exception:
+        return token
+    return value if isinstance(value, str) else token
 
 
 def label_of(token: str) -> str:
