@@ -1,8 +1,9 @@
 """Windows that slide over space axes, as convolutions and pools share them: sizes for each axis, and padding."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
+from matrinox.contract import contract
 from matrinox.contract.nearest import nearest
 
 # Of a tuple of any length beartype checks one entry, picked at random; of these, every entry.
@@ -15,16 +16,34 @@ Pairs: TypeAlias = tuple[tuple[int, int], ...]
 LETTERS = {1: ("t",), 2: ("h", "w"), 3: ("d", "h", "w")}
 
 
-def per_axis(name: str, value: Sizes, axes: int) -> tuple[int, ...]:
-    """One size for each axis, from an int that holds for all of them or a tuple."""
+def per_axis(name: str, value: Sizes, axes: int, least: int = 1) -> tuple[int, ...]:
+    """One size for each axis, `least` or more, from an int that holds for all of them or a tuple."""
     sizes = (value,) * axes if isinstance(value, int) else value
     if len(sizes) != axes:
         raise ValueError(
             f"`{name}` (={value}) must have {_count(axes, 'size')}: give an int, or one size for each axis."
         )
-    if min(sizes) < 1:
-        raise ValueError(f"`{name}` (={value}) must be at least 1: choose a positive size.")
+    if min(sizes) < least:
+        remedy = "choose a positive size" if least else "choose 0 for none"
+        raise ValueError(f"`{name}` (={value}) must be at least {least}: {remedy}.")
     return sizes
+
+
+@contract
+def down2(size: Sizes) -> Sizes:
+    """The space that a convolution of stride 2 leaves: `(size − 1) // 2 + 1 = ceil(size / 2)`.
+
+    So it is for a kernel of 3 with a padding of 1, and for a kernel of 1 with none: the two paths of a residual block
+    that halves an image agree.
+
+    **Arguments:** `size`: an int, or one for each axis.
+    **Returns:** as many sizes.
+    **Raises:** `ValueError` for a size below 1.
+    """
+    if isinstance(size, int):
+        return (per_axis("size", size, 1)[0] - 1) // 2 + 1
+    halves = tuple((one - 1) // 2 + 1 for one in per_axis("size", size, len(size)))
+    return cast(Sizes, halves)
 
 
 def pad_pairs(padding: Padding, extents: Sequence[int]) -> Pairs:
