@@ -110,7 +110,10 @@ def example_arguments() -> dict[str, dict[str, Any]]:
     grids = {axes: jnp.ones((*(5,) * axes, 2, 4, 4)) for axes in (1, 2, 3)}
     activations = "identity relu leaky_relu elu sigmoid tanh softplus gelu silu".split()  # noqa: SIM905
     examples = {
+        "functional.adjoint": {"W": params.W},
         "functional.dense": {"params": params, "x": x},
+        "functional.det": {"x": x},
+        "functional.det_root": {"x": x},
         "functional.fold": {"x": jnp.ones((20,)), "n": 4},
         "functional.patches": {"images": jnp.ones((8, 8, 1)), "n": 4},
         "functional.embed_pixels": {"x": jnp.ones((1, 8, 8, 1)), "n": 3},

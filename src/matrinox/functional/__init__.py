@@ -2,7 +2,8 @@
 
 from matrinox.functional.activation import elu, gelu, identity, leaky_relu, relu, sigmoid, silu, softplus, tanh
 from matrinox.functional.conv import matrix_conv1d, matrix_conv2d, matrix_conv3d
-from matrinox.functional.dense import dense
+from matrinox.functional.dense import adjoint, dense
+from matrinox.functional.determinant import det, det_root
 from matrinox.functional.encode import embed_pixels, embed_sequence, fold, patches, tile
 from matrinox.functional.loss import cross_entropy, mse
 from matrinox.functional.pool import (
@@ -19,11 +20,14 @@ from matrinox.functional.pool import (
 from matrinox.functional.readout import flatten, frobenius_norm, matrix_mean, matrix_trace
 
 __all__ = [
+    "adjoint",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "cross_entropy",
     "dense",
+    "det",
+    "det_root",
     "elu",
     "embed_pixels",
     "embed_sequence",
