@@ -14,7 +14,7 @@ from matrinox.contract import AnyArray
 from matrinox.contract.nearest import nearest
 
 Precision = jax.lax.PrecisionLike
-"""What `jax.lax.dot_general` and the convolutions of JAX take: `None`, `"highest"`, a `jax.lax.Precision`, or a pair."""
+"""What `jax.lax.dot_general` takes: `None`, a name such as `"highest"`, a `jax.lax.Precision`, or a pair of these."""
 
 _NAMES = ("default", "high", "highest", "fastest", "float32", "bfloat16", "bfloat16_3x", "tensorfloat32")
 
