@@ -1,3 +1,5 @@
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import pytest
 from jax.test_util import check_grads
 
 from matrinox.contract import ContractError
-from matrinox.functional import dense, tanh
+from matrinox.functional import adjoint, dense, tanh
 from matrinox.params import MatrixParams
 
 
@@ -110,3 +112,100 @@ def test_dense_refuses_a_weight_with_a_kernel():
 def test_dense_refuses_an_activation_that_changes_the_shape(params):
     with pytest.raises(ContractError, match="dense returned"):
         dense(params, jnp.ones((2, 4, 4)), jnp.sum)
+
+
+def test_transposed_dense_multiplies_by_transposed_matrices():
+    W = jnp.array([[[[1.0, 2.0], [3.0, 4.0]]], [[[0.0, 1.0], [2.0, 0.0]]]])
+    x = jnp.array([[[1.0, 0.0], [0.0, 1.0]], [[5.0, 6.0], [7.0, 8.0]]])
+    # [[1, 3], [2, 4]] @ I + [[0, 2], [1, 0]] @ x_2
+    assert np.array_equal(dense(MatrixParams(W), x, transposed=True), [[[15.0, 19.0], [7.0, 10.0]]])
+
+
+def test_transposed_dense_equals_its_formula_in_numpy(x64, params):
+    x = draw(2, 5, 3, 4, 4)
+    expected = np.zeros((5, 2, 4, 4))
+    for b, q in np.ndindex(5, 2):
+        expected[b, q] = np.tanh(sum(params.W[p, q].T @ x[b, p] for p in range(3)))
+    y = dense(MatrixParams(params.W), x, tanh, transposed=True)
+    np.testing.assert_allclose(y, expected, rtol=1e-12)
+    np.testing.assert_allclose(dense(MatrixParams(adjoint(params.W)), x, tanh), expected, rtol=1e-12)
+
+
+def test_transposed_dense_is_the_adjoint_of_dense(x64, params):
+    linear = MatrixParams(params.W)
+    x, y = draw(2, 2, 4, 4), draw(3, 3, 4, 4)
+    forward = np.vdot(dense(linear, x), y)
+    assert forward == pytest.approx(np.vdot(x, dense(linear, y, transposed=True)), rel=1e-12)
+    assert np.array_equal(adjoint(adjoint(params.W)), params.W)
+
+
+def test_transposed_dense_is_the_transposed_matrix_when_n_is_1(x64):
+    W, x = draw(0, 5, 3), draw(1, 7, 5)
+    y = dense(MatrixParams(jnp.asarray(W[..., None, None])), x[..., None, None], transposed=True)
+    np.testing.assert_allclose(y[..., 0, 0], x @ W, rtol=1e-12)
+
+
+def test_transposed_dense_refuses_what_the_map_itself_takes_and_names_p(params):
+    with pytest.raises(ContractError, match=r"dense got x float32\[2, 4, 4\]; .*p=3.*axis -3 is 2, p is 3"):
+        dense(MatrixParams(params.W), jnp.ones((2, 4, 4)), transposed=True)
+
+
+def test_transposed_dense_refuses_a_bias(params):
+    with pytest.raises(ContractError, match=r"`params.B` \(=\(3, 4, 4\)\) must be None where `transposed`"):
+        dense(params, jnp.ones((3, 4, 4)), transposed=True)
+
+
+def lowered(params, x, **options):
+    return jax.jit(lambda params, x: dense(params, x, **options)).lower(params, x).as_text()
+
+
+def test_sums_are_taken_in_the_accumulation_dtype(params):
+    half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    x = jax.ShapeDtypeStruct((5, 2, 4, 4), jnp.bfloat16)
+    # XLA's CPU backend sums in float32 whatever is asked, so the products alone would not tell.
+    assert re.search(r"dot_general.*-> tensor<[^>]*xbf16>", lowered(half, x))
+    text = lowered(half, x, accumulation_dtype=jnp.float32)
+    assert re.search(r"dot_general.*bf16>\) -> tensor<[^>]*xf32>", text)
+    assert re.search(r"stablehlo.add.*xf32>", text)
+    assert re.search(r"return %\d+ : tensor<5x3x4x4xbf16>", text)
+
+
+def test_bfloat16_summed_in_float32_is_nearer_to_float64():
+    half = MatrixParams(jnp.asarray(draw(0, 4, 64, 2, 2), jnp.bfloat16), jnp.asarray(draw(1, 4, 2, 2), jnp.bfloat16))
+    x = draw(2, 32, 64, 2, 2).astype(jnp.bfloat16)
+    W, B = (np.asarray(leaf, np.float64) for leaf in (half.W, half.B))
+    exact = np.einsum("qpak,bpkc->bqac", W, x.astype(np.float64)) + B
+    narrow, wide = dense(half, x), dense(half, x, accumulation_dtype=jnp.float32)
+    assert wide.dtype == narrow.dtype == jnp.bfloat16
+    narrow_error, wide_error = (np.abs(np.asarray(y, np.float64) - exact).mean() for y in (narrow, wide))
+    assert wide_error < 0.8 * narrow_error
+
+
+def test_gradients_pass_through_wider_sums(x64, params):
+    x = draw(2, 5, 2, 4, 4)
+    single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
+
+    def loss(params, x, **options):
+        return jnp.sum(dense(params, x, tanh, **options).astype(float))
+
+    narrow = jax.grad(loss, argnums=(0, 1))(single, x.astype(np.float32), accumulation_dtype=jnp.float64)
+    exact = jax.grad(loss, argnums=(0, 1))(params, x)
+    for ours, theirs in zip(jax.tree.leaves(narrow), jax.tree.leaves(exact), strict=True):
+        assert ours.dtype == jnp.float32
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_the_precision_reaches_the_product(params):
+    x = jnp.ones((2, 4, 4))
+    assert "[DEFAULT, DEFAULT]" in lowered(params, x)
+    for precision in ("highest", jax.lax.Precision.HIGHEST):
+        assert "[HIGHEST, HIGHEST]" in lowered(params, x, precision=precision)
+
+
+def test_dense_refuses_a_misspelt_precision_and_sums_of_integers(params):
+    with pytest.raises(ValueError, match="did you mean 'highest'"):
+        dense(params, jnp.ones((2, 4, 4)), precision="hihgest")
+    with pytest.raises(ValueError, match="must be a float dtype"):
+        dense(params, jnp.ones((2, 4, 4)), accumulation_dtype=int)
+    with pytest.raises(ValueError, match="must hold what is summed"):
+        dense(params, jnp.ones((2, 4, 4)), accumulation_dtype=jnp.bfloat16)

@@ -1,3 +1,5 @@
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from matrinox.contract import ContractError
 from matrinox.functional import dense
 from matrinox.initializers import glorot_uniform, identity_plus_noise
 from matrinox.nn import Dense
+from matrinox.params import MatrixParams
 
 
 @pytest.fixture
@@ -141,3 +144,96 @@ def test_dense_refuses_a_wrong_n_and_a_missing_neuron_axis(layer):
         layer(jnp.ones((2, 4, 5)))
     with pytest.raises(ContractError, match="it has 2 axes, at least 3 are due"):
         layer(jnp.ones((4, 4)))
+
+
+@pytest.fixture
+def decoder(layer):
+    built = Dense(p=3, q=2, n=4, transposed=True, key=jax.random.key(3))
+    bias = jax.random.normal(jax.random.key(4), (2, 4, 4))
+    return eqx.tree_at(lambda decoder: (decoder.weight, decoder.bias), built, (layer.weight, bias))
+
+
+def test_a_transposed_layer_is_the_adjoint_of_the_layer_whose_weight_it_shares(layer, decoder, x64):
+    layer, decoder = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), (layer, decoder))
+    x, y = np.random.default_rng(0).normal(size=(2, 4, 4)), np.random.default_rng(1).normal(size=(3, 4, 4))
+    assert np.vdot(layer(x) - layer.bias, y) == pytest.approx(np.vdot(x, decoder(y) - decoder.bias), rel=1e-12)
+
+
+def test_a_transposed_layer_equals_float64_numpy(decoder, x64):
+    wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), decoder)
+    x = np.random.default_rng(0).normal(size=(5, 3, 4, 4))
+    expected = np.einsum("pqka,bpkc->bqac", np.asarray(wide.weight), x) + wide.bias
+    np.testing.assert_allclose(wide(x), expected, rtol=1e-12)
+
+
+def test_a_transposed_layer_is_the_transposed_kernel_when_n_is_1():
+    theirs = eqx.nn.Linear(5, 3, use_bias=False, key=jax.random.key(0))
+    ours = Dense(p=3, q=5, n=1, use_bias=False, transposed=True, key=jax.random.key(1))
+    ours = eqx.tree_at(lambda layer: layer.weight, ours, theirs.weight[..., None, None])
+    x = jax.random.normal(jax.random.key(2), (7, 3))
+    np.testing.assert_allclose(ours(x[..., None, None])[..., 0, 0], x @ theirs.weight, rtol=1e-6, atol=1e-6)
+
+
+def test_sizes_of_a_transposed_layer_are_those_of_input_and_output(decoder):
+    assert decoder.weight.shape == (3, 2, 4, 4)
+    assert decoder.bias.shape == (2, 4, 4)
+    assert (decoder.p, decoder.q, decoder.n) == (3, 2, 4)
+    with pytest.raises(ContractError, match=r"Dense\(p=3, q=2, n=4\) got x .*axis -3 is 2, p is 3. p and q are"):
+        decoder(jnp.ones((2, 4, 4)))
+
+
+def test_params_of_a_transposed_layer_are_those_of_the_map_it_applies(decoder):
+    x = jax.random.normal(jax.random.key(5), (3, 4, 4))
+    assert (decoder.params.p, decoder.params.q) == (3, 2)
+    assert np.array_equal(dense(decoder.params, x), decoder(x))
+    linear = eqx.tree_at(lambda decoder: decoder.bias, decoder, None)
+    shared = dense(MatrixParams(decoder.weight), x, transposed=True)
+    np.testing.assert_allclose(shared, linear(x), rtol=1e-6)
+
+
+def test_a_stacked_transposed_layer_knows_its_sizes(decoder):
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), decoder)
+    assert (stacked.p, stacked.q, stacked.n) == (3, 2, 4)
+
+
+def test_the_default_weight_of_a_transposed_layer_keeps_the_variance_of_the_entries():
+    layer = Dense(p=128, q=32, n=4, transposed=True, key=jax.random.key(0))
+    y = layer(jax.random.normal(jax.random.key(1), (64, 128, 4, 4)))
+    assert float(jnp.var(y)) == pytest.approx(1.0, rel=0.05)
+
+
+def test_the_initializer_of_a_transposed_layer_makes_the_map_it_applies():
+    key = jax.random.key(0)
+    layer = Dense(p=2, q=3, n=4, transposed=True, initializer=glorot_uniform, key=key)
+    assert np.array_equal(layer.params.W, glorot_uniform(key, (3, 2, 4, 4)))
+
+
+def test_a_bias_of_another_size_is_refused_in_a_transposed_layer():
+    class Wrong(Dense):
+        def __init__(self):
+            super().__init__(p=3, q=2, n=4, transposed=True, key=jax.random.key(0))
+            self.bias = jnp.zeros((3, 4, 4))
+
+    with pytest.raises(ContractError, match=r"bias float32\[3, 4, 4\].*axis 0 is 3, q is 2"):
+        Wrong()
+
+
+def test_precision_and_accumulation_dtype_reach_the_product():
+    layer = Dense(
+        p=2, q=3, n=4, dtype=jnp.bfloat16, precision="highest", accumulation_dtype=jnp.float32, key=jax.random.key(0)
+    )
+    assert (layer.precision, layer.accumulation_dtype) == ("highest", np.dtype("float32"))
+    x = jnp.ones((2, 4, 4), jnp.bfloat16)
+    text = jax.jit(lambda x: layer(x)).lower(x).as_text()
+    assert re.search(r"dot_general.*\[HIGHEST, HIGHEST\].*bf16>\) -> tensor<[^>]*xf32>", text)
+    assert eqx.filter_jit(layer)(x).dtype == jnp.bfloat16
+
+
+def test_an_unknown_precision_and_sums_of_integers_are_refused():
+    with pytest.raises(ValueError, match=r"`precision` \(='hihg'\).*did you mean 'high'"):
+        Dense(p=2, q=3, n=4, precision="hihg", key=jax.random.key(0))
+    with pytest.raises(ValueError, match=r"`accumulation_dtype` \(=int32\) must be a float dtype"):
+        Dense(p=2, q=3, n=4, accumulation_dtype=jnp.int32, key=jax.random.key(0))
+    layer = Dense(p=2, q=3, n=4, accumulation_dtype=jnp.bfloat16, key=jax.random.key(0))
+    with pytest.raises(ValueError, match=r"`accumulation_dtype` \(=bfloat16\) must hold what is summed, of float32"):
+        layer(jnp.ones((2, 4, 4)))
