@@ -64,8 +64,16 @@ def test_params_refuse_lists_and_integers():
     [
         ((), 1, r"`matrix_conv1d` takes W \(q, p, r, n, n\), got W \(3, 2, 4, 4\) with 0 kernel axes: use `dense`"),
         ((5,), 0, r"`dense` takes W \(q, p, n, n\), got W \(3, 2, 5, 4, 4\) with 1 kernel axis: use `matrix_conv1d`"),
-        ((5, 5), 3, r"`matrix_conv3d` takes W \(q, p, d, h, w, n, n\), got .* with 2 kernel axes: use `matrix_conv2d`"),
-        ((1, 1, 1, 1), 2, r"`matrix_conv2d` takes W \(q, p, h, w, n, n\), got .* with 4 kernel axes: give it fewer"),
+        (
+            (5, 5),
+            3,
+            r"`matrix_conv3d` takes W \(q, p, kernel_d, kernel_h, kernel_w, n, n\), .* 2 kernel axes: use .*2d`",
+        ),
+        (
+            (1, 1, 1, 1),
+            2,
+            r"`matrix_conv2d` takes W \(q, p, kernel_h, kernel_w, n, n\), got .* with 4 kernel axes: give it fewer",
+        ),
     ],
 )
 def test_a_weight_with_other_kernel_axes_is_refused_with_the_function_that_takes_it(kernel, axes, message):

@@ -8,8 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.initializers import glorot_uniform
 
-_TAKEN_BY = {0: "dense", 1: "matrix_conv1d", 2: "matrix_conv2d", 3: "matrix_conv3d"}
-_LETTERS = {0: "", 1: "r, ", 2: "h, w, ", 3: "d, h, w, "}
+_KERNEL = {0: "", 1: "r, ", 2: "kernel_h, kernel_w, ", 3: "kernel_d, kernel_h, kernel_w, "}
 
 
 @contract
@@ -49,17 +48,19 @@ class MatrixParams(eqx.Module):
         """Sizes of the kernel axes; `()` for a dense weight."""
         return self.W.shape[2:-2]
 
-    def require_kernel(self, axes: int) -> None:
+    def require_kernel(self, axes: int, taker: str = "matrix_conv") -> None:
         """Refuses a weight whose count of kernel axes is not `axes`.
 
-        **Arguments:** `axes`: 0 for a dense weight, 1 to 3 for a convolution.
+        **Arguments:** `axes`: 0 for a dense weight, 1 to 3 for a convolution; `taker`: the functions that take kernels
+        of 1 to 3 axes, by the name that they share.
         **Raises:** `ContractError`, naming the function that takes this weight.
         """
         found = len(self.kernel)
         if found != axes:
-            where = f"use `{_TAKEN_BY[found]}`" if found in _TAKEN_BY else "give it fewer kernel axes"
+            names = {0: "dense"} | {count: f"{taker}{count}d" for count in (1, 2, 3)}
+            where = f"use `{names[found]}`" if found in names else "give it fewer kernel axes"
             raise ContractError(
-                f"`{_TAKEN_BY[axes]}` takes W (q, p, {_LETTERS[axes]}n, n), got W {self.W.shape} with "
+                f"`{names[axes]}` takes W (q, p, {_KERNEL[axes]}n, n), got W {self.W.shape} with "
                 f"{found} kernel {'axis' if found == 1 else 'axes'}: {where}."
             )
 

@@ -13,13 +13,16 @@ from matrinox.functional.conv_gradient import Geometry, convolve
 from matrinox.params import MatrixParams
 
 # What the kernel has besides its size: (3, 2) here, over an input of 7 × 6.
+ONE, NONE = (1, 1), ((0, 0), (0, 0))
 OPTIONS = {
-    "plain": {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1},
-    "padded": {"stride": (1, 1), "padding": ((1, 2), (3, 0)), "dilation": (1, 1), "groups": 1},
-    "strided": {"stride": (2, 3), "padding": ((1, 0), (0, 1)), "dilation": (1, 1), "groups": 1},
-    "dilated": {"stride": (1, 1), "padding": ((2, 2), (1, 2)), "dilation": (2, 3), "groups": 1},
-    "grouped": {"stride": (1, 1), "padding": ((1, 1), (0, 1)), "dilation": (1, 1), "groups": 2},
-    "all": {"stride": (2, 1), "padding": ((3, 0), (1, 2)), "dilation": (2, 2), "groups": 2},
+    "plain": Geometry(stride=ONE, padding=NONE, dilation=ONE, spread=ONE, groups=1),
+    "padded": Geometry(stride=ONE, padding=((1, 2), (3, 0)), dilation=ONE, spread=ONE, groups=1),
+    "strided": Geometry(stride=(2, 3), padding=((1, 0), (0, 1)), dilation=ONE, spread=ONE, groups=1),
+    "dilated": Geometry(stride=ONE, padding=((2, 2), (1, 2)), dilation=(2, 3), spread=ONE, groups=1),
+    "grouped": Geometry(stride=ONE, padding=((1, 1), (0, 1)), dilation=ONE, spread=ONE, groups=2),
+    "spread": Geometry(stride=ONE, padding=((1, 0), (0, 2)), dilation=ONE, spread=(3, 2), groups=1),
+    "cut": Geometry(stride=ONE, padding=((-2, 1), (0, -3)), dilation=ONE, spread=(2, 1), groups=1),
+    "all": Geometry(stride=(2, 1), padding=((3, 0), (1, 2)), dilation=(2, 2), spread=(1, 3), groups=2),
 }
 
 
@@ -27,21 +30,29 @@ def draw(seed, *shape):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
 
 
-def draw_operands(options):
-    return draw(0, 3, 7, 6, 4), draw(1, 3, 2, 4 // options["groups"], 6)
+def draw_operands(geometry):
+    return draw(0, 3, 7, 6, 4), draw(1, 3, 2, 4 // geometry.groups, 6)
 
 
-def plain(x, w, *, stride, padding, dilation, groups):
+def plain(x, w, geometry):
     """The convolution as JAX differentiates it."""
-    numbers = lax.conv_dimension_numbers(x.shape, w.shape, ("NHWC", "HWIO", "NHWC"))
     return lax.conv_general_dilated(
-        x, w, stride, padding, rhs_dilation=dilation, feature_group_count=groups, dimension_numbers=numbers
+        x,
+        w,
+        geometry.stride,
+        geometry.padding,
+        lhs_dilation=geometry.spread,
+        rhs_dilation=geometry.dilation,
+        feature_group_count=geometry.groups,
+        dimension_numbers=lax.conv_dimension_numbers(x.shape, w.shape, ("NHWC", "HWIO", "NHWC")),
+        precision=geometry.precision,
+        preferred_element_type=geometry.accumulation,
     )
 
 
-def bent(conv, options):
+def bent(conv, geometry):
     """A scalar whose derivatives of every order are other than zero."""
-    return lambda x, w: jnp.sum(jnp.sin(conv(x, w, **options)))
+    return lambda x, w: jnp.sum(jnp.sin(conv(x, w, geometry)))
 
 
 def gradients(loss):
@@ -59,27 +70,27 @@ def assert_same(ours, theirs):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_value_and_gradients_of_both_orders_equal_those_of_plain_autodiff(x64, name):
-    options = OPTIONS[name]
+    geometry = OPTIONS[name]
 
     def derivatives(conv):
-        loss = bent(conv, options)
-        return jax.jit(lambda x, w: (conv(x, w, **options), gradients(loss)(x, w), second_gradients(loss)(x, w)))
+        loss = bent(conv, geometry)
+        return jax.jit(lambda x, w: (conv(x, w, geometry), gradients(loss)(x, w), second_gradients(loss)(x, w)))
 
-    x, w = draw_operands(options)
+    x, w = draw_operands(geometry)
     assert_same(derivatives(convolve)(x, w), derivatives(plain)(x, w))
 
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 3), (0, 3)])
 @pytest.mark.parametrize("name", ["strided", "all"])
 def test_mapped_operands_equal_those_of_plain_autodiff(x64, name, axes):
-    options = OPTIONS[name]
-    x, w = draw_operands(options)
+    geometry = OPTIONS[name]
+    x, w = draw_operands(geometry)
     x = x if axes[0] is None else draw(2, 2, *x.shape)
     w = w if axes[1] is None else draw(3, *w.shape[:3], 2, w.shape[3])
 
     def derivatives(conv):
-        loss = bent(conv, options)
-        mapped = jax.vmap(lambda x, w: (conv(x, w, **options), gradients(loss)(x, w)), axes)
+        loss = bent(conv, geometry)
+        mapped = jax.vmap(lambda x, w: (conv(x, w, geometry), gradients(loss)(x, w)), axes)
         of_the_sum = gradients(lambda x, w: jnp.sum(jax.vmap(loss, axes)(x, w)))
         return jax.jit(lambda x, w: (mapped(x, w), of_the_sum(x, w)))(x, w)
 
@@ -87,12 +98,12 @@ def test_mapped_operands_equal_those_of_plain_autodiff(x64, name, axes):
 
 
 def test_kernel_gradients_mapped_over_one_operand_equal_a_loop(x64):
-    options = OPTIONS["all"]
-    x, w = draw_operands(options)
-    g = draw(4, *convolve(x, w, **options).shape)
+    geometry = OPTIONS["all"]
+    x, w = draw_operands(geometry)
+    g = draw(4, *convolve(x, w, geometry).shape)
 
     def kernel_gradient(x, g):
-        return jax.vjp(lambda w: convolve(x, w, **options), w)[1](g)[0]
+        return jax.vjp(lambda w: convolve(x, w, geometry), w)[1](g)[0]
 
     xs, gs = draw(5, 2, *x.shape), draw(6, 2, *g.shape)
     assert_same(jax.vmap(kernel_gradient, (0, None))(xs, g), jnp.stack([kernel_gradient(x, g) for x in xs]))
@@ -100,9 +111,9 @@ def test_kernel_gradients_mapped_over_one_operand_equal_a_loop(x64):
 
 
 def test_forward_mode_agrees_with_reverse_mode(x64):
-    options = OPTIONS["all"]
-    x, w = draw_operands(options)
-    loss = bent(convolve, options)
+    geometry = OPTIONS["all"]
+    x, w = draw_operands(geometry)
+    loss = bent(convolve, geometry)
     tangents = draw(2, *x.shape), draw(3, *w.shape)
     _, slope = jax.jit(lambda: jax.jvp(loss, (x, w), tangents))()
     expected = sum(jnp.vdot(g, t) for g, t in zip(gradients(loss)(x, w), tangents, strict=True))
@@ -113,30 +124,29 @@ def test_forward_mode_agrees_with_reverse_mode(x64):
 
 
 def test_transposing_twice_gives_the_convolution_back(x64):
-    options = OPTIONS["all"]
-    x, w = draw_operands(options)
-    for operand, linear in ((x, lambda x: convolve(x, w, **options)), (w, lambda w: convolve(x, w, **options))):
+    geometry = OPTIONS["all"]
+    x, w = draw_operands(geometry)
+    for operand, linear in ((x, lambda x: convolve(x, w, geometry)), (w, lambda w: convolve(x, w, geometry))):
         transpose = jax.linear_transpose(linear, operand)
         back = jax.linear_transpose(lambda g: transpose(g)[0], jax.eval_shape(linear, operand))  # noqa: B023
         np.testing.assert_allclose(back(operand)[0], linear(operand), rtol=1e-10, atol=1e-10)
 
 
 def test_gradients_under_scan_and_checkpoint_equal_those_of_a_loop(x64):
-    options = OPTIONS["strided"]
-    x, w = draw_operands(options)
-    loss = jax.checkpoint(bent(convolve, options))
+    geometry = OPTIONS["strided"]
+    x, w = draw_operands(geometry)
+    loss = jax.checkpoint(bent(convolve, geometry))
     xs = jnp.stack([x, 2 * x])
     _, in_scan = lax.scan(lambda carry, x: (carry, gradients(loss)(x, w)), None, xs)
     for index in range(2):
-        assert_same([part[index] for part in in_scan], gradients(bent(plain, options))(xs[index], w))
+        assert_same([part[index] for part in in_scan], gradients(bent(plain, geometry))(xs[index], w))
 
 
 @pytest.mark.parametrize("name", ["padded", "strided", "all"])
 def test_kernel_gradient_by_patches_equals_that_by_convolution(x64, monkeypatch, name):
-    options = OPTIONS[name]
-    x, w = draw_operands(options)
-    g = draw(2, *convolve(x, w, **options).shape)
-    geometry = Geometry(options["stride"], options["padding"], options["dilation"], (1, 1), options["groups"])
+    geometry = OPTIONS[name]
+    x, w = draw_operands(geometry)
+    g = draw(2, *convolve(x, w, geometry).shape)
     arguments = {"x": x, "g": g, "kernel": (3, 2), "geometry": geometry}
     by_convolution = conv_gradient._kernel_gradient_by_convolution(**arguments)
     # One chunk; chunks of two with one row of zeros; chunks of one.
@@ -148,23 +158,23 @@ def test_kernel_gradient_by_patches_equals_that_by_convolution(x64, monkeypatch,
 def test_kernel_gradient_of_half_precision_is_summed_in_single_precision():
     # A running sum of ones in bfloat16 stops at 256.
     x, w = jnp.ones((1000, 3, 3, 1), jnp.bfloat16), jnp.ones((1, 1, 1, 1), jnp.bfloat16)
-    gradient = jax.grad(lambda w: jnp.sum(convolve(x, w, **OPTIONS["plain"]), dtype=jnp.float32))(w)
+    gradient = jax.grad(lambda w: jnp.sum(convolve(x, w, OPTIONS["plain"]), dtype=jnp.float32))(w)
     assert gradient.dtype == jnp.bfloat16
     np.testing.assert_allclose(gradient.ravel(), [9000], rtol=0.01)
 
 
 def test_kernel_gradient_of_a_shared_kernel_is_summed_over_devices(x64):
-    options = OPTIONS["strided"]
-    x, w = draw_operands(options)
+    geometry = OPTIONS["strided"]
+    x, w = draw_operands(geometry)
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
     shared, split = PartitionSpec(), PartitionSpec("data")
     loss = jax.shard_map(
-        lambda x, w: lax.psum(bent(convolve, options)(x, w), "data"),
+        lambda x, w: lax.psum(bent(convolve, geometry)(x, w), "data"),
         mesh=mesh,
         in_specs=(split, shared),
         out_specs=shared,
     )
-    assert_same(jax.jit(gradients(loss))(x, w), gradients(bent(plain, options))(x, w))
+    assert_same(jax.jit(gradients(loss))(x, w), gradients(bent(plain, geometry))(x, w))
 
 
 def equations(jaxpr) -> Iterator:
@@ -210,9 +220,9 @@ def test_no_gradient_convolution_is_left_in_a_scanned_training_step(stride):
 
 
 def test_plain_autodiff_would_leave_gradient_convolutions():
-    options = OPTIONS["plain"]
-    x, w = draw_operands(options)
-    lowered = jax.jit(gradients(bent(plain, options))).lower(x, w).as_text()
+    geometry = OPTIONS["plain"]
+    x, w = draw_operands(geometry)
+    lowered = jax.jit(gradients(bent(plain, geometry))).lower(x, w).as_text()
     assert lowered.count("stablehlo.convolution") == 3
     assert lowered.count(f"dim_numbers = {ORDINARY}") == 1
 
@@ -224,10 +234,9 @@ def test_other_platforms_take_the_kernel_gradient_by_convolution():
 
 
 def test_the_kernel_gradient_outside_jit_is_that_of_the_platform_at_hand():
-    options = OPTIONS["grouped"]
-    x, w = draw_operands(options)
-    g = convolve(x, w, **options)
-    geometry = Geometry(options["stride"], options["padding"], options["dilation"], (1, 1), options["groups"])
+    geometry = OPTIONS["grouped"]
+    x, w = draw_operands(geometry)
+    g = convolve(x, w, geometry)
     traced = conv_gradient._kernel_gradient_p.impl.trace(x, g, kernel=(3, 2), geometry=geometry)
     for platform, convolutions in (("cuda", 1), ("cpu", 0)):
         lowered = traced.lower(lowering_platforms=(platform,)).as_text()
@@ -236,12 +245,12 @@ def test_the_kernel_gradient_outside_jit_is_that_of_the_platform_at_hand():
 
 @pytest.mark.parametrize("name", ["strided", "grouped"])
 def test_gradients_over_an_empty_batch_are_zero(name):
-    options = OPTIONS[name]
-    x, w = draw_operands(options)
-    in_x, in_w = gradients(bent(convolve, options))(x[:0], w)
+    geometry = OPTIONS[name]
+    x, w = draw_operands(geometry)
+    in_x, in_w = gradients(bent(convolve, geometry))(x[:0], w)
     assert in_x.shape == x[:0].shape
     assert in_w.shape == w.shape
     assert not in_w.any()
-    mapped = jax.vmap(gradients(bent(convolve, options)), (0, None))(jnp.stack([x[:0]] * 2), w)[1]
+    mapped = jax.vmap(gradients(bent(convolve, geometry)), (0, None))(jnp.stack([x[:0]] * 2), w)[1]
     assert mapped.shape == (2, *w.shape)
     assert not mapped.any()

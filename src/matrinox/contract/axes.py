@@ -27,6 +27,7 @@ UNIONS = (Union, types.UnionType)
 NEURONS = ("p", "q")
 TIMES = ("t", "s")
 SPACES = ("d", "h", "w")
+EXAMPLES = ("examples",)
 
 
 @dataclass(frozen=True)

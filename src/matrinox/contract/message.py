@@ -19,6 +19,7 @@ import numpy as np
 from beartype.door import is_bearable
 
 from matrinox.contract.axes import (
+    EXAMPLES,
     NEURONS,
     RULES,
     SPACES,
@@ -281,7 +282,7 @@ def _missing(axes: tuple[Axis, ...], shape: tuple[int, ...]) -> _Mended:
     if absent == 1 and (p is None or not has_neurons):
         at = len(shape) + neuron + 1
         yield "The neuron axis is missing.", (*shape[:at], p if isinstance(p, int) else 1, *shape[at:])
-    for names, what in ((TIMES, "time"), (SPACES, "space")):
+    for names, what in ((TIMES, "time"), (SPACES, "space"), (EXAMPLES, "batch")):
         places = [axis.label for axis in due if axis.label in names]
         if has_neurons and absent <= len(places):
             text = f"The {what} axis is missing."

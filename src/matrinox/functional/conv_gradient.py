@@ -9,7 +9,8 @@ Both are linear in each argument, and so are their own gradients: all are pairin
 they are two bilinear primitives, closed under transposition, rather than a `custom_vjp`: that would refuse `jvp`, and
 would leave derivatives of second order to JAX's rules.
 
-Arrays are `(batch, *space, channels)`, kernels `(*kernel, channels in / groups, channels out)`.
+Arrays are `(batch, *space, channels)`, kernels `(*kernel, channels in / groups, channels out)`, both of one dtype.
+What is convolved comes in the dtype of the sums, gradients in that of the operands.
 """
 
 import itertools
@@ -21,9 +22,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+
+from matrinox.functional.precision import Precision
 
 # Entries in the patches of one chunk: small enough for a core's cache, large enough to keep a product busy.
 _CHUNK = 2**19
@@ -31,41 +35,39 @@ _CHUNK = 2**19
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a kernel meets the input. `spread - 1` zeros stand between the entries of the input."""
+    """How a kernel meets the input, and how the sums are taken: `accumulation` is their dtype, else the operands'.
+
+    `spread - 1` zeros stand between the entries of the input. A negative padding cuts them off.
+    """
 
     stride: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     dilation: tuple[int, ...]
     spread: tuple[int, ...]
     groups: int
+    precision: Precision = None
+    accumulation: np.dtype | None = None
 
     def of_input_gradient(self, space: Sequence[int], kernel: Sequence[int], out: Sequence[int]) -> "Geometry":
         """How the flipped kernel meets the cotangent to give the gradient of an input of size `space`."""
         pairs = []
         for axis, (before, _) in enumerate(self.padding):
-            extent = _extent(kernel[axis], self.dilation[axis])
+            extent = spread_size(kernel[axis], self.dilation[axis])
             left = extent - 1 - before
-            ends = _extent(space[axis], self.spread[axis]) - _extent(out[axis], self.stride[axis])
+            ends = spread_size(space[axis], self.spread[axis]) - spread_size(out[axis], self.stride[axis])
             pairs.append((left, ends + extent - 1 - left))
-        return Geometry(self.spread, tuple(pairs), self.dilation, self.stride, self.groups)
+        return replace(self, stride=self.spread, padding=tuple(pairs), spread=self.stride)
 
 
-def _extent(size: int, step: int) -> int:
-    return (size - 1) * step + 1
+def spread_size(size: int, step: int) -> int:
+    """How long an axis is, if `step - 1` more entries stand between each two."""
+    return (size - 1) * step + 1 if size else 0
 
 
-def convolve(
-    x: Array,
-    w: Array,
-    *,
-    stride: tuple[int, ...],
-    padding: tuple[tuple[int, int], ...],
-    dilation: tuple[int, ...],
-    groups: int,
-) -> Array:
+def convolve(x: Array, w: Array, geometry: Geometry) -> Array:
     """`x ∗ w`: `(batch, *space, c)` and `(*kernel, c / groups, o)` of one dtype to `(batch, *space', o)`."""
     x, w = _varying_alike(x, w)
-    return _convolve_p.bind(x, w, geometry=Geometry(stride, padding, dilation, (1,) * len(stride), groups))
+    return _convolve_p.bind(x, w, geometry=geometry)
 
 
 def _varying_alike(x: Array, w: Array) -> tuple[Array, Array]:
@@ -92,6 +94,8 @@ def _convolve(x: Array, w: Array, *, geometry: Geometry) -> Array:
         rhs_dilation=geometry.dilation,
         feature_group_count=geometry.groups,
         dimension_numbers=lax.ConvDimensionNumbers(image, (axes + 1, axes, *range(axes)), image),
+        precision=geometry.precision,
+        preferred_element_type=geometry.accumulation,
     )
 
 
@@ -101,11 +105,18 @@ def _input_gradient(g: Array, w: Array, *, space: tuple[int, ...], geometry: Geo
     each = w.shape[-1] // geometry.groups
     by_group = flipped.reshape(*w.shape[:-1], geometry.groups, each)
     exchanged = jnp.swapaxes(by_group, -3, -1).reshape(*kernel, each, geometry.groups * w.shape[-2])
-    return _convolve_p.bind(g, exchanged, geometry=geometry.of_input_gradient(space, kernel, g.shape[1:-1]))
+    of_input = geometry.of_input_gradient(space, kernel, g.shape[1:-1])
+    return _convolve_p.bind(g.astype(w.dtype), exchanged, geometry=of_input).astype(w.dtype)
+
+
+def _kernel_gradient(x: Array, g: Array, *, kernel: tuple[int, ...], geometry: Geometry) -> Array:
+    return _kernel_gradient_p.bind(x, g.astype(x.dtype), kernel=kernel, geometry=geometry)
 
 
 def _kernel_gradient_by_convolution(x: Array, g: Array, *, kernel: tuple[int, ...], geometry: Geometry) -> Array:
     w = jnp.broadcast_to(_zero_of(x), (*kernel, x.shape[-1] // geometry.groups, g.shape[-1]))
+    if geometry.accumulation is not None:
+        g = g.astype(geometry.accumulation)
     return jax.linear_transpose(lambda w: _convolve(x, w, geometry=geometry), w)(g)[0]
 
 
@@ -117,7 +128,8 @@ def _kernel_gradient_by_patches(x: Array, g: Array, *, kernel: tuple[int, ...], 
     if chunks <= 1:
         total = product(x, g)
     else:
-        start = jnp.zeros((groups, g.shape[-1] // groups, taps, x.shape[-1] // groups), _accumulator(x)) + _zero_of(x)
+        shape = (groups, g.shape[-1] // groups, taps, x.shape[-1] // groups)
+        start = jnp.zeros(shape, _accumulator(x, geometry)) + _zero_of(x)
         parts = _in_chunks(x, chunks), _in_chunks(g, chunks)
         total, _ = lax.scan(lambda total, part: (total + product(*part), None), start, parts)
     return total.transpose(2, 3, 0, 1).reshape(*kernel, x.shape[-1] // groups, g.shape[-1]).astype(x.dtype)
@@ -132,8 +144,8 @@ def _in_chunks(array: Array, chunks: int) -> Array:
     return array.reshape(chunks, rows, *array.shape[1:])
 
 
-def _accumulator(x: Array) -> jnp.dtype:
-    return jnp.promote_types(x.dtype, jnp.float32)
+def _accumulator(x: Array, geometry: Geometry) -> np.dtype:
+    return jnp.promote_types(x.dtype, jnp.float32) if geometry.accumulation is None else geometry.accumulation
 
 
 def _patch_product(x: Array, g: Array, *, kernel: tuple[int, ...], geometry: Geometry) -> Array:
@@ -141,7 +153,7 @@ def _patch_product(x: Array, g: Array, *, kernel: tuple[int, ...], geometry: Geo
     zeros = [spread - 1 for spread in geometry.spread]
     edges = ((before, after, inside) for (before, after), inside in zip(geometry.padding, zeros, strict=True))
     x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
-    spans = [_extent(size, stride) for size, stride in zip(g.shape[1:-1], geometry.stride, strict=True)]
+    spans = [spread_size(size, stride) for size, stride in zip(g.shape[1:-1], geometry.stride, strict=True)]
     taps = []
     for tap in itertools.product(*map(range, kernel)):
         first = [index * dilation for index, dilation in zip(tap, geometry.dilation, strict=True)]
@@ -150,14 +162,15 @@ def _patch_product(x: Array, g: Array, *, kernel: tuple[int, ...], geometry: Geo
     patches = jnp.stack(taps, axis=-2)
     # Sizes are written out: of an empty batch, -1 could not be told.
     positions, groups, inputs, outputs = prod(g.shape[:-1]), geometry.groups, x.shape[-1], g.shape[-1]
+    einsum = partial(jnp.einsum, precision=geometry.precision, preferred_element_type=_accumulator(x, geometry))
     if groups == 1:
         # A group axis of length 1 would keep XLA from its plain matrix product.
         rows = patches.reshape(positions, len(taps) * inputs), g.reshape(positions, outputs)
-        product = jnp.einsum("mk,mo->ok", *rows, preferred_element_type=_accumulator(x))
+        product = einsum("mk,mo->ok", *rows)
         return product.reshape(1, outputs, len(taps), inputs)
     patches = patches.reshape(positions, len(taps), groups, inputs // groups)
     g = g.reshape(positions, groups, outputs // groups)
-    return jnp.einsum("mkgc,mgo->gokc", patches, g, preferred_element_type=_accumulator(x))
+    return einsum("mkgc,mgo->gokc", patches, g)
 
 
 def _convolve_batched(operands: Sequence[Array], dims: Sequence[Any], *, geometry: Geometry) -> tuple[Array, int]:
@@ -219,7 +232,7 @@ mlir.register_lowering(_convolve_p, mlir.lower_fun(_convolve, multiple_results=F
 ad.defbilinear(
     _convolve_p,
     lambda g, x, w, *, geometry: _input_gradient(g, w, space=x.aval.shape[1:-1], geometry=geometry),
-    lambda g, x, w, *, geometry: _kernel_gradient_p.bind(x, g, kernel=w.aval.shape[:-2], geometry=geometry),
+    lambda g, x, w, *, geometry: _kernel_gradient(x, g, kernel=w.aval.shape[:-2], geometry=geometry),
 )
 batching.primitive_batchers[_convolve_p] = _convolve_batched
 
@@ -235,6 +248,6 @@ mlir.register_lowering(
 ad.defbilinear(
     _kernel_gradient_p,
     lambda v, x, g, *, kernel, geometry: _input_gradient(g, v, space=x.aval.shape[1:-1], geometry=geometry),
-    lambda v, x, g, *, kernel, geometry: _convolve_p.bind(x, v, geometry=geometry),
+    lambda v, x, g, *, kernel, geometry: _convolve_p.bind(x, v, geometry=geometry).astype(x.dtype),
 )
 batching.primitive_batchers[_kernel_gradient_p] = _kernel_gradient_batched
