@@ -109,8 +109,10 @@ def example_arguments() -> dict[str, dict[str, Any]]:
     kernels = {axes: MatrixParams(jnp.ones((3, 2, *(2,) * axes, 4, 4)), jnp.ones((3, 4, 4))) for axes in (1, 2, 3)}
     grids = {axes: jnp.ones((*(5,) * axes, 2, 4, 4)) for axes in (1, 2, 3)}
     activations = "identity relu leaky_relu elu sigmoid tanh softplus gelu silu".split()  # noqa: SIM905
+    activations += "relud leaky_relud elu_powered elud sigmoidd tanhd softplusd sst sss".split()  # noqa: SIM905
     examples = {
         "functional.adjoint": {"W": params.W},
+        "functional.bilinear_dense": {"U": jnp.ones((3, 2, 1, 4, 4)), "V": jnp.ones((3, 2, 1, 4, 4)), "x": x},
         "functional.dense": {"params": params, "x": x},
         "functional.det": {"x": x},
         "functional.det_root": {"x": x},
@@ -118,6 +120,10 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.patches": {"images": jnp.ones((8, 8, 1)), "n": 4},
         "functional.embed_pixels": {"x": jnp.ones((1, 8, 8, 1)), "n": 3},
         "functional.embed_sequence": {"x": jnp.ones((8,)), "n": 3},
+        "functional.embedding": {"weight": jnp.ones((5, 2, 4, 4)), "x": jnp.zeros((3,), int)},
+        "functional.unembed": {"weight": jnp.ones((5, 2, 4, 4)), "x": x},
+        "functional.sinusoidal_positions": {"t": 3, "p": 2, "n": 4, "start_pos": jnp.zeros((5,), int)},
+        "functional.rotary": {"x": grids[1], "start_pos": 2},
         "functional.tile": {"x": jnp.ones((5,)), "n": 2},
         "functional.matrix_mean": {"x": x},
         "functional.matrix_trace": {"x": x},

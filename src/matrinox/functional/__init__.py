@@ -1,9 +1,22 @@
 """Pure maths on arrays of matrix neurons: no modules, no state."""
 
 from matrinox.functional.activation import elu, gelu, identity, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from matrinox.functional.bilinear import bilinear_dense
 from matrinox.functional.conv import matrix_conv1d, matrix_conv2d, matrix_conv3d
 from matrinox.functional.dense import adjoint, dense
 from matrinox.functional.determinant import det, det_root
+from matrinox.functional.determinant_activation import (
+    elu_powered,
+    elud,
+    leaky_relud,
+    relud,
+    sigmoidd,
+    softplusd,
+    sss,
+    sst,
+    tanhd,
+)
+from matrinox.functional.embedding import embedding, unembed
 from matrinox.functional.encode import embed_pixels, embed_sequence, fold, patches, tile
 from matrinox.functional.loss import cross_entropy, mse
 from matrinox.functional.pool import (
@@ -17,6 +30,7 @@ from matrinox.functional.pool import (
     sum_pool2d,
     sum_pool3d,
 )
+from matrinox.functional.position import rotary, sinusoidal_positions
 from matrinox.functional.readout import flatten, frobenius_norm, matrix_mean, matrix_trace
 
 __all__ = [
@@ -24,19 +38,24 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "bilinear_dense",
     "cross_entropy",
     "dense",
     "det",
     "det_root",
     "elu",
+    "elu_powered",
+    "elud",
     "embed_pixels",
     "embed_sequence",
+    "embedding",
     "flatten",
     "fold",
     "frobenius_norm",
     "gelu",
     "identity",
     "leaky_relu",
+    "leaky_relud",
     "matrix_conv1d",
     "matrix_conv2d",
     "matrix_conv3d",
@@ -48,12 +67,21 @@ __all__ = [
     "mse",
     "patches",
     "relu",
+    "relud",
+    "rotary",
     "sigmoid",
+    "sigmoidd",
     "silu",
+    "sinusoidal_positions",
     "softplus",
+    "softplusd",
+    "sss",
+    "sst",
     "sum_pool1d",
     "sum_pool2d",
     "sum_pool3d",
     "tanh",
+    "tanhd",
     "tile",
+    "unembed",
 ]

@@ -1,9 +1,13 @@
 """Layers of matrix neurons, each an `eqx.Module`; any leading axes of what they take are batch."""
 
 from matrinox.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from matrinox.nn.affine import Bias, Scaler
+from matrinox.nn.bilinear import BilinearDense
 from matrinox.nn.compose import Sequential
 from matrinox.nn.conv import Conv1d, Conv2d, Conv3d
+from matrinox.nn.determinant_activation import SSS, SST, ELUd, ELUPowered, LeakyReLUd, ReLUd, Sigmoidd, Softplusd, Tanhd
 from matrinox.nn.dropout import Dropout
+from matrinox.nn.embedding import Embedding
 from matrinox.nn.encode import EmbedPixels, EmbedSequence, Fold, Patches, Tile
 from matrinox.nn.function import Lambda
 from matrinox.nn.global_pool import (
@@ -26,21 +30,29 @@ from matrinox.nn.pool import (
     SumPool2d,
     SumPool3d,
 )
+from matrinox.nn.position import LearnedPosition, RotaryPosition, SinusoidalPosition
 from matrinox.nn.readout import Flatten, FrobeniusNorm, Mean, Trace
 
 __all__ = [
     "ELU",
     "GELU",
+    "SSS",
+    "SST",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "Bias",
+    "BilinearDense",
     "Conv1d",
     "Conv2d",
     "Conv3d",
     "Dense",
     "Dropout",
+    "ELUPowered",
+    "ELUd",
     "EmbedPixels",
     "EmbedSequence",
+    "Embedding",
     "Flatten",
     "Fold",
     "FrobeniusNorm",
@@ -52,20 +64,29 @@ __all__ = [
     "GlobalMaxPool3d",
     "Lambda",
     "LeakyReLU",
+    "LeakyReLUd",
+    "LearnedPosition",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
     "Mean",
     "Patches",
     "ReLU",
+    "ReLUd",
+    "RotaryPosition",
+    "Scaler",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "Sigmoidd",
+    "SinusoidalPosition",
     "Softplus",
+    "Softplusd",
     "SumPool1d",
     "SumPool2d",
     "SumPool3d",
     "Tanh",
+    "Tanhd",
     "Tile",
     "Trace",
 ]
