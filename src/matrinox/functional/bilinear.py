@@ -40,10 +40,10 @@ def bilinear_dense(
     dtype = jnp.result_type(U, V, x)
     wide = sum_dtype_of(accumulation_dtype, dtype) or jnp.promote_types(dtype, jnp.float32)
     *batch, p, n, _ = x.shape
-    examples, r = math.prod(batch), U.shape[2]
+    examples, q, r = math.prod(batch), U.shape[0], U.shape[2]
     X = x.reshape(examples, p, n, n)
     multiply = _written_out if n * (examples + r) <= 4 * r * examples else _scanned
-    y = multiply(U, V, X, precision, wide).reshape(*batch, -1, n, n)
+    y = multiply(U, V, X, precision, wide).reshape(*batch, q, n, n)
     if B is None:
         return y.astype(dtype)
     return (y + B).astype(jnp.result_type(dtype, B))
