@@ -7,7 +7,7 @@ import matnets
 import numpy as np
 import pytest
 
-from matrinox import initializers
+from matrinox import functional, initializers
 from matrinox.contract import ContractError
 from matrinox.initializers import (
     MATCHED,
@@ -26,8 +26,9 @@ SHAPES = {"dense": DENSE, "conv1d": (16, 8, 5, 4, 4), "conv2d": CONV, "conv3d": 
 ACTIVATIONS = {
     "identity": lambda x: x,
     "relu": jax.nn.relu,
-    "relud": lambda x: jnp.where(jnp.linalg.det(x)[..., None, None] > 0, x, 0),
+    "relud": functional.relud,
     "leaky_relu": jax.nn.leaky_relu,
+    "leaky_relud": functional.leaky_relud,
     "elu": jax.nn.elu,
     "gelu": lambda x: jax.nn.gelu(x, approximate=False),
     "silu": jax.nn.silu,
@@ -35,6 +36,8 @@ ACTIVATIONS = {
     "tanh": jnp.tanh,
     "softplus": jax.nn.softplus,
 }
+
+OF_MATRICES = ("relud", "leaky_relud")
 
 # At gain 1: `test_the_gain_multiplies_the_weight` lets the tests below draw each stack of weights once.
 INITIALIZERS = {
@@ -164,10 +167,10 @@ def test_noise_on_the_identity_has_the_variance_it_says():
 def test_the_gain_of_piecewise_linear_activations_is_exact():
     assert gain_of("identity") == gain_of("linear") == pytest.approx(1.0, rel=1e-13)
     assert gain_of("relu") == gain_of("relud") == pytest.approx(math.sqrt(2), rel=1e-13)
-    assert gain_of("leaky_relu") == pytest.approx(math.sqrt(2 / (1 + 0.01**2)), rel=1e-13)
+    assert gain_of("leaky_relu") == gain_of("leaky_relud") == pytest.approx(math.sqrt(2 / (1 + 0.01**2)), rel=1e-13)
 
 
-@pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name != "relud"])
+@pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name not in OF_MATRICES])
 def test_the_gain_makes_up_for_the_second_moment_that_an_activation_takes(activation):
     # An oracle of another kind: the trapezium rule on JAX's own activation.
     z = np.linspace(-9, 9, 40_001)
@@ -183,9 +186,11 @@ def test_the_gain_of_elu_equals_its_closed_form():
     assert gain_of("elu") == pytest.approx(1 / math.sqrt(moment), rel=1e-12)
 
 
-def test_relud_passes_half_of_the_second_moment():
-    x = jax.random.normal(jax.random.key(0), (20_000, 1, 3, 3))
-    assert float(jnp.mean(ACTIVATIONS["relud"](x) ** 2)) == pytest.approx(1 / gain_of("relud") ** 2, abs=0.02)
+@pytest.mark.parametrize("activation", OF_MATRICES)
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_the_gain_makes_up_for_the_second_moment_that_a_gate_on_the_determinant_takes(activation, n):
+    x = jax.random.normal(jax.random.key(0), (20_000, 1, n, n))
+    assert float(jnp.mean(ACTIVATIONS[activation](x) ** 2)) == pytest.approx(1 / gain_of(activation) ** 2, abs=0.02)
 
 
 def test_the_gain_of_a_function_is_that_of_its_name():

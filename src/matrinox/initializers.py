@@ -24,7 +24,7 @@ Initializer = Callable[[PRNGKeyArray, tuple[int, ...], Any], Array]
 
 Distribution = Literal["normal", "truncated_normal", "uniform"]
 
-_STEADY = ("identity", "relu", "relud", "leaky_relu", "elu", "sigmoid", "tanh", "softplus")
+_STEADY = ("identity", "relu", "relud", "leaky_relu", "leaky_relud", "elu", "sigmoid", "tanh", "softplus")
 
 MATCHED: dict[str, tuple[str, ...]] = {
     "variance_scaling(gain_of(activation))": _STEADY,
@@ -211,6 +211,7 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     # Negating a row changes the sign of the determinant: half of the second moment passes the gate, as with relu.
     "relud": lambda z: np.maximum(z, 0),
     "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
+    "leaky_relud": lambda z: np.where(z > 0, z, 0.01 * z),
     "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
     "gelu": lambda z: z * (1 + np.vectorize(math.erf)(z / math.sqrt(2))) / 2,
     "silu": lambda z: z / (1 + np.exp(-z)),

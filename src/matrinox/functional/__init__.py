@@ -19,6 +19,8 @@ from matrinox.functional.determinant_activation import (
 from matrinox.functional.embedding import embedding, unembed
 from matrinox.functional.encode import embed_pixels, embed_sequence, fold, patches, tile
 from matrinox.functional.loss import cross_entropy, mse
+from matrinox.functional.matrix_norm import frobenius_normalize, spectral_norm, spectral_normalize
+from matrinox.functional.norm import group_norm, instance_norm, layer_norm, rms_norm, z_norm
 from matrinox.functional.pool import (
     avg_pool1d,
     avg_pool2d,
@@ -52,8 +54,12 @@ __all__ = [
     "flatten",
     "fold",
     "frobenius_norm",
+    "frobenius_normalize",
     "gelu",
+    "group_norm",
     "identity",
+    "instance_norm",
+    "layer_norm",
     "leaky_relu",
     "leaky_relud",
     "matrix_conv1d",
@@ -68,6 +74,7 @@ __all__ = [
     "patches",
     "relu",
     "relud",
+    "rms_norm",
     "rotary",
     "sigmoid",
     "sigmoidd",
@@ -75,6 +82,8 @@ __all__ = [
     "sinusoidal_positions",
     "softplus",
     "softplusd",
+    "spectral_norm",
+    "spectral_normalize",
     "sss",
     "sst",
     "sum_pool1d",
@@ -84,4 +93,5 @@ __all__ = [
     "tanhd",
     "tile",
     "unembed",
+    "z_norm",
 ]

@@ -59,7 +59,9 @@ def det_root(x: Float[AnyArray, "*batch n n"]) -> Float[Array, "*batch"]:
 
 def has_positive_det(x: Array) -> Array:
     """Whether `det x > 0`, also beyond the range of floats: `(*batch, n, n)` to `(*batch)`."""
-    return _det(_scaled(widen(jax.lax.stop_gradient(x)))[0]) > 0
+    value = _det(_scaled(widen(jax.lax.stop_gradient(x)))[0])
+    # So put, NaN passes a gate that this opens, rather than disappear.
+    return ~(value <= 0)
 
 
 def _scaled(x: Array) -> tuple[Array, Array]:

@@ -19,6 +19,8 @@ from matrinox.nn.global_pool import (
     GlobalMaxPool3d,
 )
 from matrinox.nn.linear import Dense
+from matrinox.nn.matrix_norm import FrobeniusNormalization, SpectralNormalization
+from matrinox.nn.norm import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from matrinox.nn.pool import (
     AvgPool1d,
     AvgPool2d,
@@ -32,6 +34,7 @@ from matrinox.nn.pool import (
 )
 from matrinox.nn.position import LearnedPosition, RotaryPosition, SinusoidalPosition
 from matrinox.nn.readout import Flatten, FrobeniusNorm, Mean, Trace
+from matrinox.nn.running_norm import BatchNorm, ZNorm
 
 __all__ = [
     "ELU",
@@ -41,6 +44,7 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BatchNorm",
     "Bias",
     "BilinearDense",
     "Conv1d",
@@ -56,13 +60,17 @@ __all__ = [
     "Flatten",
     "Fold",
     "FrobeniusNorm",
+    "FrobeniusNormalization",
     "GlobalAvgPool1d",
     "GlobalAvgPool2d",
     "GlobalAvgPool3d",
     "GlobalMaxPool1d",
     "GlobalMaxPool2d",
     "GlobalMaxPool3d",
+    "GroupNorm",
+    "InstanceNorm",
     "Lambda",
+    "LayerNorm",
     "LeakyReLU",
     "LeakyReLUd",
     "LearnedPosition",
@@ -71,6 +79,7 @@ __all__ = [
     "MaxPool3d",
     "Mean",
     "Patches",
+    "RMSNorm",
     "ReLU",
     "ReLUd",
     "RotaryPosition",
@@ -82,6 +91,7 @@ __all__ = [
     "SinusoidalPosition",
     "Softplus",
     "Softplusd",
+    "SpectralNormalization",
     "SumPool1d",
     "SumPool2d",
     "SumPool3d",
@@ -89,4 +99,5 @@ __all__ = [
     "Tanhd",
     "Tile",
     "Trace",
+    "ZNorm",
 ]

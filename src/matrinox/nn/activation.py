@@ -10,11 +10,11 @@ from matrinox.functional import elu, gelu, leaky_relu, relu, sigmoid, silu, soft
 
 
 @contract
-class _Elementwise(eqx.Module):
+class BaseActivation(eqx.Module):
     def __call__(
         self, x: Float[AnyArray, "*batch p n n"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*batch p n n"]:
-        """Applies the activation to every entry.
+        """Applies the activation.
 
         **Arguments:** `x`: `(*batch, p, n, n)`; `key`: not used.
         **Returns:** `(*batch, p, n, n)`.
@@ -27,7 +27,7 @@ class _Elementwise(eqx.Module):
 
 
 @contract
-class ReLU(_Elementwise):
+class ReLU(BaseActivation):
     """`max(x, 0)` of every entry: `(*batch, p, n, n)` to `(*batch, p, n, n)`.
 
     **Raises:** `ContractError`, when called, if the matrices are not square.
@@ -44,7 +44,7 @@ class ReLU(_Elementwise):
 
 
 @contract
-class LeakyReLU(_Elementwise):
+class LeakyReLU(BaseActivation):
     """x where positive, `negative_slope·x` elsewhere: `(*batch, p, n, n)` to `(*batch, p, n, n)`.
 
     **Arguments:** `negative_slope`: of the negative side.
@@ -64,7 +64,7 @@ class LeakyReLU(_Elementwise):
 
 
 @contract
-class ELU(_Elementwise):
+class ELU(BaseActivation):
     """x where positive, `alpha·(eˣ − 1)` elsewhere: `(*batch, p, n, n)` to `(*batch, p, n, n)`.
 
     **Arguments:** `alpha`: minus the limit on the negative side.
@@ -84,7 +84,7 @@ class ELU(_Elementwise):
 
 
 @contract
-class Sigmoid(_Elementwise):
+class Sigmoid(BaseActivation):
     """`1 / (1 + e⁻ˣ)` of every entry: `(*batch, p, n, n)` to `(*batch, p, n, n)`.
 
     **Raises:** `ContractError`, when called, if the matrices are not square.
@@ -100,7 +100,7 @@ class Sigmoid(_Elementwise):
 
 
 @contract
-class Tanh(_Elementwise):
+class Tanh(BaseActivation):
     """`tanh x` of every entry: `(*batch, p, n, n)` to `(*batch, p, n, n)`.
 
     **Raises:** `ContractError`, when called, if the matrices are not square.
@@ -116,7 +116,7 @@ class Tanh(_Elementwise):
 
 
 @contract
-class Softplus(_Elementwise):
+class Softplus(BaseActivation):
     """`log(1 + eˣ)` of every entry: `(*batch, p, n, n)` to `(*batch, p, n, n)`.
 
     **Raises:** `ContractError`, when called, if the matrices are not square.
@@ -132,7 +132,7 @@ class Softplus(_Elementwise):
 
 
 @contract
-class GELU(_Elementwise):
+class GELU(BaseActivation):
     """`x·Φ(x)` of every entry, Φ being the normal distribution function: `(*batch, p, n, n)` to `(*batch, p, n, n)`.
 
     **Arguments:** `approximate`: take Φ by its tanh formula rather than by erf.
@@ -151,7 +151,7 @@ class GELU(_Elementwise):
 
 
 @contract
-class SiLU(_Elementwise):
+class SiLU(BaseActivation):
     """`x / (1 + e⁻ˣ)` of every entry: `(*batch, p, n, n)` to `(*batch, p, n, n)`.
 
     **Raises:** `ContractError`, when called, if the matrices are not square.
