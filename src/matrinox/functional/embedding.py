@@ -1,5 +1,7 @@
 """Tokens into matrix neurons by a table, and neurons back into logits by the same table."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -24,10 +26,10 @@ def embedding(
     outside 0 … vocabulary − 1, of which none counts from the end.
     **Source:** TorchLean, `nn.Embedding`; mlax, `Embed`.
     """
-    vocabulary = weight.shape[0]
+    vocabulary, *row = weight.shape
     if jnp.issubdtype(x.dtype, jnp.floating):
-        mixed = jnp.einsum("...v,vf->...f", x, jnp.asarray(weight).reshape(vocabulary, -1))
-        return mixed.reshape(*x.shape[:-1], *weight.shape[1:])
+        mixed = jnp.einsum("...v,vf->...f", x, jnp.asarray(weight).reshape(vocabulary, math.prod(row)))
+        return mixed.reshape(*x.shape[:-1], *row)
     if not isinstance(x, Tracer):
         _require_known(np.asarray(x), vocabulary)
     # Widened, as the gradient is a sum over all places of a token.
@@ -46,8 +48,9 @@ def unembed(
     **Raises:** `ContractError` if the trailing axes of `x` are not those of a row.
     **Source:** Press and Wolf 2017, arXiv 1608.05859.
     """
-    features = jnp.asarray(x).reshape(*x.shape[:-3], weight[0].size)
-    return jnp.einsum("...f,vf->...v", features, jnp.asarray(weight).reshape(weight.shape[0], -1))
+    vocabulary, *row = weight.shape
+    features = jnp.asarray(x).reshape(*x.shape[:-3], math.prod(row))
+    return jnp.einsum("...f,vf->...v", features, jnp.asarray(weight).reshape(vocabulary, math.prod(row)))
 
 
 def _require_known(ids: np.ndarray, vocabulary: int) -> None:

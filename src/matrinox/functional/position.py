@@ -33,7 +33,8 @@ def sinusoidal_positions(
     f = p * n * n
     angles = _angles(positions(start_pos, t), f, base, jax.dtypes.canonicalize_dtype(float))
     waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1)
-    return waves.reshape(*angles.shape[:-1], -1)[..., :f].reshape(*angles.shape[:-1], p, n, n)
+    *leading, pairs = angles.shape
+    return waves.reshape(*leading, 2 * pairs)[..., :f].reshape(*leading, p, n, n)
 
 
 @contract
