@@ -128,9 +128,24 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.matrix_mean": {"x": x},
         "functional.matrix_trace": {"x": x},
         "functional.frobenius_norm": {"x": x},
+        "functional.frobenius_normalize": {"x": x, "gain": jnp.ones((2,))},
+        "functional.spectral_norm": {"x": x},
+        "functional.spectral_normalize": {"x": x, "gain": jnp.ones((2,))},
+        "functional.layer_norm": {"x": x, "weight": x, "bias": x},
+        "functional.rms_norm": {"x": x, "weight": x, "bias": x},
+        "functional.group_norm": {"x": x, "weight": x, "bias": x, "groups": 2},
+        "functional.instance_norm": {"x": x, "weight": x, "bias": x},
+        "functional.z_norm": {"x": x, "axis": "all"},
         "functional.flatten": {"x": x},
         "functional.mse": {"prediction": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
         "functional.cross_entropy": {"logits": jnp.ones((5, 3)), "target": jnp.zeros((5,), int)},
+    }
+    fused = {gates: MatrixParams(jnp.ones((gates * 3, 5, 4, 4)), jnp.ones((gates * 3, 4, 4))) for gates in (1, 3, 4)}
+    h = jnp.ones((3, 4, 4))
+    examples |= {
+        "functional.rnn_step": {"params": fused[1], "carry": h, "x": x},
+        "functional.gru_step": {"params": fused[3], "carry": h, "x": x},
+        "functional.lstm_step": {"params": fused[4], "carry": (h, h), "x": x},
     }
     optimiser = train.AdamW().build(10)
     state = train.TrainState.start(Scores(jnp.ones((2, 3))), optimiser, key=jax.random.key(0))

@@ -34,6 +34,7 @@ from matrinox.functional.pool import (
 )
 from matrinox.functional.position import rotary, sinusoidal_positions
 from matrinox.functional.readout import flatten, frobenius_norm, matrix_mean, matrix_trace
+from matrinox.functional.recurrent import gru_step, lstm_step, rnn_step
 
 __all__ = [
     "adjoint",
@@ -57,11 +58,13 @@ __all__ = [
     "frobenius_normalize",
     "gelu",
     "group_norm",
+    "gru_step",
     "identity",
     "instance_norm",
     "layer_norm",
     "leaky_relu",
     "leaky_relud",
+    "lstm_step",
     "matrix_conv1d",
     "matrix_conv2d",
     "matrix_conv3d",
@@ -75,6 +78,7 @@ __all__ = [
     "relu",
     "relud",
     "rms_norm",
+    "rnn_step",
     "rotary",
     "sigmoid",
     "sigmoidd",
