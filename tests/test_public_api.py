@@ -168,7 +168,11 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "task": train.Classification(),
         "optimiser": optimiser,
     }
-    examples |= {f"functional.matrix_conv{k}d": {"params": kernels[k], "x": grids[k]} for k in (1, 2, 3)}
+    examples |= {
+        f"functional.matrix_conv{kind}{k}d": {"params": kernels[k], "x": grids[k]}
+        for kind in ("", "_transpose")
+        for k in (1, 2, 3)
+    }
     examples |= {
         f"functional.{kind}_pool{k}d": {"x": grids[k], "window": 2} for kind in ("max", "avg", "sum") for k in (1, 2, 3)
     }

@@ -1,6 +1,17 @@
 """A row for every public layer, by family: what `test_every_layer.py` runs its laws over."""
 
-from layer_table import activation, compose, conv, determinant_activation, embedding, encode, linear, pool, readout
+from layer_table import (
+    activation,
+    compose,
+    conv,
+    determinant_activation,
+    embedding,
+    encode,
+    linear,
+    norm,
+    pool,
+    readout,
+)
 
-FAMILIES = (activation, compose, conv, determinant_activation, embedding, encode, linear, pool, readout)
+FAMILIES = (activation, compose, conv, determinant_activation, embedding, encode, linear, norm, pool, readout)
 ROWS = {name: row for family in FAMILIES for name, row in family.ROWS.items()}
