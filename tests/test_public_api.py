@@ -114,6 +114,9 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.adjoint": {"W": params.W},
         "functional.bilinear_dense": {"U": jnp.ones((3, 2, 1, 4, 4)), "V": jnp.ones((3, 2, 1, 4, 4)), "x": x},
         "functional.dense": {"params": params, "x": x},
+        "functional.frobenius_score": {"Q": x, "K": x},
+        "functional.scaled_frobenius_score": {"Q": x, "K": x},
+        "functional.matrix_attention": {"params": params, "Q": grids[1], "K": grids[1], "V": grids[1]},
         "functional.det": {"x": x},
         "functional.det_root": {"x": x},
         "functional.fold": {"x": jnp.ones((20,)), "n": 4},
@@ -183,6 +186,12 @@ def example_arguments() -> dict[str, dict[str, Any]]:
 EXAMPLES = example_arguments()
 
 
+def what_annotations_may_name(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    bound = inspect.signature(function).bind(**arguments)
+    bound.apply_defaults()
+    return {**inspect.unwrap(function).__globals__, **bound.arguments}
+
+
 def wrong_rank(annotation: Any, value: Any, arguments: dict[str, Any]) -> Any:
     """`value` with fewer axes than `annotation` allows; a list where any number is allowed."""
     axes = [axis for axis in read_axes(annotation.dim_str, arguments, {}) if not axis.variadic]
@@ -194,11 +203,12 @@ def test_every_function_of_arrays_refuses_a_wrong_rank(name):
     assert name in EXAMPLES, f"add valid arguments of {name} to EXAMPLES"
     function, arguments = ARRAY_FUNCTIONS[name], EXAMPLES[name]
     function(**arguments)
+    known = what_annotations_may_name(function, arguments)
     checked = 0
     for argument, parameter in inspect.signature(function).parameters.items():
         annotations = array_annotations(parameter.annotation)
         if argument in arguments and is_array_hint(parameter.annotation):
-            wrong = {**arguments, argument: wrong_rank(annotations[0], arguments[argument], arguments)}
+            wrong = {**arguments, argument: wrong_rank(annotations[0], arguments[argument], known)}
             with pytest.raises(ContractError, match=rf"{inspect.unwrap(function).__name__} got {argument} "):
                 function(**wrong)
             checked += 1

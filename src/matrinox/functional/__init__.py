@@ -1,8 +1,14 @@
 """Pure maths on arrays of matrix neurons: no modules, no state."""
 
 from matrinox.functional.activation import elu, gelu, identity, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from matrinox.functional.attention import frobenius_score, matrix_attention, scaled_frobenius_score
 from matrinox.functional.bilinear import bilinear_dense
 from matrinox.functional.conv import matrix_conv1d, matrix_conv2d, matrix_conv3d
+from matrinox.functional.conv_transpose import (
+    matrix_conv_transpose1d,
+    matrix_conv_transpose2d,
+    matrix_conv_transpose3d,
+)
 from matrinox.functional.dense import adjoint, dense
 from matrinox.functional.determinant import det, det_root
 from matrinox.functional.determinant_activation import (
@@ -35,6 +41,7 @@ from matrinox.functional.pool import (
 from matrinox.functional.position import rotary, sinusoidal_positions
 from matrinox.functional.readout import flatten, frobenius_norm, matrix_mean, matrix_trace
 from matrinox.functional.recurrent import gru_step, lstm_step, rnn_step
+from matrinox.functional.window import down2
 
 __all__ = [
     "adjoint",
@@ -46,6 +53,7 @@ __all__ = [
     "dense",
     "det",
     "det_root",
+    "down2",
     "elu",
     "elu_powered",
     "elud",
@@ -56,6 +64,7 @@ __all__ = [
     "fold",
     "frobenius_norm",
     "frobenius_normalize",
+    "frobenius_score",
     "gelu",
     "group_norm",
     "gru_step",
@@ -65,9 +74,13 @@ __all__ = [
     "leaky_relu",
     "leaky_relud",
     "lstm_step",
+    "matrix_attention",
     "matrix_conv1d",
     "matrix_conv2d",
     "matrix_conv3d",
+    "matrix_conv_transpose1d",
+    "matrix_conv_transpose2d",
+    "matrix_conv_transpose3d",
     "matrix_mean",
     "matrix_trace",
     "max_pool1d",
@@ -80,6 +93,7 @@ __all__ = [
     "rms_norm",
     "rnn_step",
     "rotary",
+    "scaled_frobenius_score",
     "sigmoid",
     "sigmoidd",
     "silu",

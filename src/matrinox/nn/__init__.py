@@ -5,6 +5,7 @@ from matrinox.nn.affine import Bias, Scaler
 from matrinox.nn.bilinear import BilinearDense
 from matrinox.nn.compose import Sequential
 from matrinox.nn.conv import Conv1d, Conv2d, Conv3d
+from matrinox.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from matrinox.nn.determinant_activation import SSS, SST, ELUd, ELUPowered, LeakyReLUd, ReLUd, Sigmoidd, Softplusd, Tanhd
 from matrinox.nn.dropout import Dropout
 from matrinox.nn.embedding import Embedding
@@ -50,6 +51,9 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Dense",
     "Dropout",
     "ELUPowered",
