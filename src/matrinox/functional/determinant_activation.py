@@ -79,7 +79,7 @@ def elud(x: Float[AnyArray, "*batch n n"], alpha: Scalar = 1.0) -> Float[Array, 
 def sigmoidd(x: Float[AnyArray, "*batch n n"]) -> Float[Array, "*batch n n"]:
     """`X · sigmoid(r) / r`, with r the root of the determinant.
 
-    The factor is `1/(2r)` for small r: it makes large what is nearly singular, and changes sign with the determinant.
+    The factor is `1/(2r)` for small r: it makes large what is nearly singular, and has the determinant's sign.
 
     **Arguments:** `x`: `(*batch, n, n)`.
     **Returns:** `(*batch, n, n)`, of determinant `sigmoid(r)ⁿ`, hence never negative; r is that of `det_root`, computed
@@ -107,7 +107,7 @@ def tanhd(x: Float[AnyArray, "*batch n n"]) -> Float[Array, "*batch n n"]:
 def softplusd(x: Float[AnyArray, "*batch n n"]) -> Float[Array, "*batch n n"]:
     """`X · softplus(r) / r`, with r the root of the determinant.
 
-    The factor is `log 2 / r` for small r: it makes large what is nearly singular, and changes sign with the determinant.
+    The factor is `log 2 / r` for small r: it makes large what is nearly singular, and has the determinant's sign.
 
     **Arguments:** `x`: `(*batch, n, n)`.
     **Returns:** `(*batch, n, n)`, of determinant `softplus(r)ⁿ`, hence never negative; r is that of `det_root`,
