@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from matrinox.contract import AnyArray, contract
@@ -78,7 +79,8 @@ def _spectral(x: Array) -> Array:
     if n == 2:
         # A 2×2 matrix is the sum of a turn and a mirrored turn, each with its own length.
         a, b, c, d = x[..., 0, 0], x[..., 0, 1], x[..., 1, 0], x[..., 1, 1]
-        return (_length(a + d, c - b) + _length(a - d, b + c)) / 2
+        turned, mirrored = _length(a + d, c - b), _length(a - d, b + c)
+        return (_unless_rounding(turned, mirrored) + _unless_rounding(mirrored, turned)) / 2
     return _largest_singular_value(x)
 
 
@@ -86,6 +88,11 @@ def _length(a: Array, b: Array) -> Array:
     squares = jnp.square(a) + jnp.square(b)
     # The root's slope at 0 is infinite; times the zero that flows on, it would be NaN.
     return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
+
+
+def _unless_rounding(length: Array, other: Array) -> Array:
+    """`length`, of which the slope is 0 where it is no more than a rounding error of `other`."""
+    return jnp.where(length > _tolerance(2, length.dtype) * other, length, jax.lax.stop_gradient(length))
 
 
 @jax.custom_jvp
@@ -128,7 +135,11 @@ def _slope_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Ar
 
 def _share_of_largest(values: Array) -> Array:
     """1 / k for each of the k singular values that are the largest up to rounding; 0 for the rest, and for X = 0."""
-    n = values.shape[-1]
     largest = values[..., :1]
-    ties = (values >= largest * (1 - 4 * n * jnp.finfo(values.dtype).eps)) & (largest > 0)
+    ties = (values >= largest * (1 - _tolerance(values.shape[-1], values.dtype))) & (largest > 0)
     return ties / jnp.maximum(jnp.sum(ties, axis=-1, keepdims=True), 1).astype(values.dtype)
+
+
+def _tolerance(n: int, dtype: DTypeLike) -> float:
+    """How far apart, for their size, singular values may be that are equal but for rounding."""
+    return 4 * n * float(jnp.finfo(dtype).eps)
