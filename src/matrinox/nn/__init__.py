@@ -3,6 +3,7 @@
 from matrinox.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from matrinox.nn.affine import Bias, Scaler
 from matrinox.nn.bilinear import BilinearDense
+from matrinox.nn.cell import GRUCell, LSTMCell, RNNCell
 from matrinox.nn.compose import Sequential
 from matrinox.nn.conv import Conv1d, Conv2d, Conv3d
 from matrinox.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -19,6 +20,7 @@ from matrinox.nn.global_pool import (
     GlobalMaxPool2d,
     GlobalMaxPool3d,
 )
+from matrinox.nn.lazy import Lazy, materialize
 from matrinox.nn.linear import Dense
 from matrinox.nn.matrix_norm import FrobeniusNormalization, SpectralNormalization
 from matrinox.nn.norm import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
@@ -35,6 +37,7 @@ from matrinox.nn.pool import (
 )
 from matrinox.nn.position import LearnedPosition, RotaryPosition, SinusoidalPosition
 from matrinox.nn.readout import Flatten, FrobeniusNorm, Mean, Trace
+from matrinox.nn.recurrent import Bidirectional, Recurrent, StackedRecurrent
 from matrinox.nn.running_norm import BatchNorm, ZNorm
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "AvgPool3d",
     "BatchNorm",
     "Bias",
+    "Bidirectional",
     "BilinearDense",
     "Conv1d",
     "Conv2d",
@@ -65,6 +69,7 @@ __all__ = [
     "Fold",
     "FrobeniusNorm",
     "FrobeniusNormalization",
+    "GRUCell",
     "GlobalAvgPool1d",
     "GlobalAvgPool2d",
     "GlobalAvgPool3d",
@@ -73,8 +78,10 @@ __all__ = [
     "GlobalMaxPool3d",
     "GroupNorm",
     "InstanceNorm",
+    "LSTMCell",
     "Lambda",
     "LayerNorm",
+    "Lazy",
     "LeakyReLU",
     "LeakyReLUd",
     "LearnedPosition",
@@ -84,8 +91,10 @@ __all__ = [
     "Mean",
     "Patches",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "ReLUd",
+    "Recurrent",
     "RotaryPosition",
     "Scaler",
     "Sequential",
@@ -96,6 +105,7 @@ __all__ = [
     "Softplus",
     "Softplusd",
     "SpectralNormalization",
+    "StackedRecurrent",
     "SumPool1d",
     "SumPool2d",
     "SumPool3d",
@@ -104,4 +114,5 @@ __all__ = [
     "Tile",
     "Trace",
     "ZNorm",
+    "materialize",
 ]
