@@ -8,6 +8,7 @@ from matrinox.io import ModelFileError, load, save
 from matrinox.params import MatrixParams, init
 from matrinox.paths import find, replace, select
 from matrinox.rand import KeyStream
+from matrinox.train import freeze
 
 __version__ = version("matrinox")
 
@@ -20,6 +21,7 @@ __all__ = [
     "contract",
     "data",
     "find",
+    "freeze",
     "functional",
     "init",
     "initializers",

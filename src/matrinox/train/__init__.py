@@ -1,5 +1,7 @@
 """Training: a task, an optimiser, a state, the loop, and the log of a run."""
 
+from matrinox.train.freeze import Frozen as Frozen
+from matrinox.train.freeze import freeze as freeze
 from matrinox.train.interrupt import ask_to_stop as ask_to_stop
 from matrinox.train.log import Run as Run
 from matrinox.train.log import RunLog as RunLog

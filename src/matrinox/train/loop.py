@@ -18,6 +18,7 @@ from matrinox.contract import AnyArray, contract
 from matrinox.data.augment import shift_images
 from matrinox.data.loader import DataSet, minibatches
 from matrinox.io.config import check_config
+from matrinox.train.freeze import Frozen
 from matrinox.train.optim import AdamW
 from matrinox.train.state import TrainState
 from matrinox.train.task import Classification
@@ -193,6 +194,7 @@ def fit(
     recipe: Recipe,
     *,
     key: PRNGKeyArray,
+    frozen: Frozen | None = None,
     on_round: Callable[[Round], None] | None = None,
     on_best: Callable[[Any, Round], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -202,14 +204,17 @@ def fit(
     Ctrl-C, or `should_stop`, ends the run early: what was best until then is returned, marked `interrupted`.
 
     **Arguments:** `model`: called as `model(inputs, key=key)`, giving logits; `train`, `validation`; `recipe`; `key`;
-    `on_round`: called after every round; `on_best`: called with the model after every round that is the best so far;
-    `should_stop`: asked before the first round and after every other but the last.
+    `frozen`: what `freeze` gives for this model, to train the rest of it; `on_round`: called after every round;
+    `on_best`: called with the model after every round that is the best so far; `should_stop`: asked before the
+    first round and after every other but the last.
     **Returns:** `Fitted`.
     **Raises:** `FloatingPointError` if the loss is no longer finite; `ValueError` if a batch exceeds the examples;
     `ContractError` if an argument is not of its type; `KeyboardInterrupt` if stopped before a first round.
     """
     order_key, state_key = jax.random.split(key)
     optimiser, schedule = recipe.optimiser.build(recipe.steps), recipe.optimiser.schedule(recipe.steps)
+    if frozen is not None:
+        optimiser = frozen.optimiser(optimiser)
     augment = recipe.augmentation()
     state = TrainState.start(model, optimiser, key=state_key)
     rounds: list[Round] = []
