@@ -77,6 +77,11 @@ class _StandIn:
         self._layer_class = layer_class
         self._known = {**defaults, **given, **unknown}
 
+    @property
+    def __class__(self) -> type:
+        # Properties of the class that call `super()` ask for an instance of it.
+        return self._layer_class
+
     def __getattr__(self, name: str) -> Any:
         if name in self._known:
             return self._known[name]
