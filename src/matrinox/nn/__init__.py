@@ -37,7 +37,8 @@ from matrinox.nn.pool import (
 )
 from matrinox.nn.position import LearnedPosition, RotaryPosition, SinusoidalPosition
 from matrinox.nn.readout import Flatten, FrobeniusNorm, Mean, Trace
-from matrinox.nn.recurrent import Bidirectional, Recurrent, StackedRecurrent
+from matrinox.nn.recurrent import Recurrent
+from matrinox.nn.recurrent_stack import Bidirectional, StackedRecurrent
 from matrinox.nn.running_norm import BatchNorm, ZNorm
 
 __all__ = [

@@ -11,7 +11,20 @@ from layer_table import (
     norm,
     pool,
     readout,
+    recurrent,
 )
 
-FAMILIES = (activation, compose, conv, determinant_activation, embedding, encode, linear, norm, pool, readout)
+FAMILIES = (
+    activation,
+    compose,
+    conv,
+    determinant_activation,
+    embedding,
+    encode,
+    linear,
+    norm,
+    pool,
+    readout,
+    recurrent,
+)
 ROWS = {name: row for family in FAMILIES for name, row in family.ROWS.items()}

@@ -1,0 +1,249 @@
+"""`Recurrent`, a cell over a sequence."""
+
+import abc
+import inspect
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from matrinox.contract import AnyArray, ContractError, contract
+from matrinox.nn.cell import can_split
+
+
+@contract
+class BaseRecurrent(eqx.Module):
+    def __call__(
+        self,
+        x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
+        *,
+        carry: PyTree | None = None,
+        lengths: Int[AnyArray, "*batch"] | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "*batch t {self.q} {self.n} {self.n}"]:
+        """Applies the layer.
+
+        **Arguments:** `x`: `(*batch, t, p, n, n)`; `carry`: the state to start from, as `initial_carry` gives it, which
+        is also what is taken where `None`; `lengths`: `(*batch)`, from 0 to t: what is behind them is padding, which is
+        not looked at, and y is zero there; `key`: every step gets one of its own, or, where `None`, none.
+        **Returns:** y, `(*batch, t, q, n, n)`.
+        **Raises:** `ContractError` if the trailing axes are not `(t, p, n, n)`, or if `carry` is not as
+        `initial_carry` gives it; `ValueError` for `lengths` out of range, where their values are known.
+        """
+        return self.scan(x, carry=carry, lengths=lengths, key=key)[1]
+
+    @abc.abstractmethod
+    def scan(
+        self,
+        x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
+        *,
+        carry: PyTree | None = None,
+        lengths: Int[AnyArray, "*batch"] | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[PyTree, Float[Array, "*batch t {self.q} {self.n} {self.n}"]]:
+        """The call that also gives the last carry; of a padded example, that of its last valid step."""
+
+    @abc.abstractmethod
+    def initial_carry(self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike | None = None) -> PyTree:
+        """The state to start from."""
+
+    @property
+    @abc.abstractmethod
+    def p(self) -> int:
+        """Neurons in."""
+
+    @property
+    @abc.abstractmethod
+    def q(self) -> int:
+        """Neurons out."""
+
+    @property
+    @abc.abstractmethod
+    def n(self) -> int:
+        """Side of the matrix that is a neuron."""
+
+    @property
+    @abc.abstractmethod
+    def directions(self) -> frozenset[str]:
+        """Which ways through the sequence it runs: `"forward"`, `"reverse"`."""
+
+
+@contract
+class Recurrent(BaseRecurrent):
+    """A cell over a sequence: `carry, y_t = cell(carry, x_t)` for t in turn, compiled once whatever the length.
+
+    A cell is any module that is called as `cell(carry, x, *, key=None) -> (carry, y)` on a step `x` `(*batch, p, n, n)`
+    and gives `y` `(*batch, q, n, n)`, with sizes `p`, `q`, `n` and `initial_carry(batch_shape, dtype)`, any tree of
+    arrays with the batch axes in front. Of `RNNCell`, `GRUCell` and `LSTMCell` the input's part of all gates is one
+    product for the whole sequence, before the loop.
+
+    The carry keeps the dtype that it starts with; unless it is given, that is what the cell's weights and `x` have in
+    common, and at least float32, as it sums over all of time. y has the dtype that weights and `x` have in common.
+
+    **Arguments:** `cell`: the cell; `reverse`: from the last step to the first; `unroll`: steps in a turn of the
+    compiled loop.
+    **Raises:** `TypeError` for what is no cell, with what it lacks; `ValueError` for an `unroll` below 1.
+    **Source:** mlax, `Recurrent` and `RecurrentRng`; TorchLean, `rnn`, `gru`, `lstm`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from matrinox.nn.cell import LSTMCell
+    >>> layer = Recurrent(LSTMCell(p=2, q=3, n=4, key=jax.random.key(0)))
+    >>> layer(jnp.ones((32, 10, 2, 4, 4))).shape
+    (32, 10, 3, 4, 4)
+    >>> layer(jnp.ones((2, 10, 2, 4, 4)), lengths=jnp.array([10, 4]))[1, 4:].any()
+    Array(False, dtype=bool)
+    """
+
+    cell: Any
+    reverse: bool = eqx.field(static=True)
+    unroll: int = eqx.field(static=True)
+
+    def __init__(self, cell: Any, *, reverse: bool = False, unroll: int = 1):
+        _require_cell(cell)
+        if unroll < 1:
+            raise ValueError(f"`unroll` (={unroll}) must be at least 1: choose how many steps a turn of the loop has.")
+        self.cell = cell
+        self.reverse = reverse
+        self.unroll = unroll
+
+    @property
+    def p(self) -> int:
+        """Neurons in."""
+        return self.cell.p
+
+    @property
+    def q(self) -> int:
+        """Neurons out."""
+        return self.cell.q
+
+    @property
+    def n(self) -> int:
+        """Side of the matrix that is a neuron."""
+        return self.cell.n
+
+    @property
+    def directions(self) -> frozenset[str]:
+        """Which way through the sequence it runs: `"forward"` or `"reverse"`."""
+        return frozenset({"reverse" if self.reverse else "forward"})
+
+    def initial_carry(self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike | None = None) -> PyTree:
+        """The cell's state to start from.
+
+        **Arguments:** `batch_shape`: the leading axes of `x`, before t; `dtype`: of the state, the cell's choice where
+        `None`.
+        **Returns:** a tree of arrays, such as `(h, c)` for an LSTM.
+        """
+        return self.cell.initial_carry(batch_shape, dtype)
+
+    def scan(
+        self,
+        x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
+        *,
+        carry: PyTree | None = None,
+        lengths: Int[AnyArray, "*batch"] | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[PyTree, Float[Array, "*batch t {self.q} {self.n} {self.n}"]]:
+        """The call that also gives the last carry.
+
+        **Arguments:** as for a call.
+        **Returns:** `(carry, y)`: the carry behind the last step taken, of a padded example its last valid one (with
+        `reverse`, its first); and y, `(*batch, t, q, n, n)`.
+        **Raises:** as for a call.
+        """
+        x = jnp.asarray(x)
+        *batch, t = x.shape[:-3]
+        dtype = jnp.result_type(x, *filter(eqx.is_inexact_array, jax.tree.leaves(self.cell)))
+        start = self.initial_carry(tuple(batch), jnp.promote_types(dtype, jnp.float32))
+        carry = start if carry is None else _like(carry, start, tuple(batch))
+        valid = None
+        if lengths is not None:
+            _require_lengths(lengths, t)
+            _require_batched(carry, tuple(batch))
+            valid = jnp.moveaxis(jnp.arange(t) < jnp.asarray(lengths)[..., None], -1, 0)
+        steps = jnp.moveaxis(x, -4, 0)
+        if valid is not None:
+            # Chosen away behind the cell alone, a NaN would come back through the gradient.
+            steps = _chosen(valid, steps, jnp.zeros_like(steps))
+        split = can_split(self.cell)
+        if split:
+            steps = self.cell.project(steps)
+        keys = None if split or key is None else jax.random.split(key, t)
+
+        def take(carry: PyTree, step: tuple[Array, Array | None, Array | None]) -> tuple[PyTree, Array]:
+            x, valid, key = step
+            after, y = self.cell.advance(carry, x) if split else _called(self.cell, carry, x, key)
+            y = y.astype(dtype)
+            if valid is None:
+                return after, y
+            after = jax.tree.map(lambda new, old: _chosen(valid, new, old), after, carry)
+            return after, _chosen(valid, y, jnp.zeros_like(y))
+
+        carry, y = jax.lax.scan(take, carry, (steps, valid, keys), length=t, reverse=self.reverse, unroll=self.unroll)
+        return carry, jnp.moveaxis(y, 0, -4)
+
+
+def _require_cell(cell: Any) -> None:
+    lacking = [f"`{name}`" for name in ("p", "q", "n", "initial_carry") if not hasattr(cell, name)]
+    if not callable(cell):
+        lacking.append("a call")
+    elif "key" not in inspect.signature(cell).parameters:
+        lacking.append("the keyword `key` of its call")
+    if lacking:
+        raise TypeError(
+            f"`cell` (={type(cell).__name__}) must be a cell, and lacks {', '.join(lacking)}: it is called as "
+            "cell(carry, x, *, key=None) -> (carry, y), and has sizes p, q, n and initial_carry(batch_shape, dtype)."
+        )
+
+
+def _require_lengths(lengths: AnyArray, t: int) -> None:
+    if isinstance(lengths, Tracer):
+        return
+    values = np.asarray(lengths)
+    wrong = values[(values < 0) | (values > t)]
+    if wrong.size:
+        raise ValueError(f"`lengths` (={wrong.flat[0]}) must be from 0 to t (={t}): count the valid steps of each.")
+
+
+def _shapes(tree: PyTree) -> str:
+    return eqx.tree_pformat(tree, short_arrays=True)
+
+
+def _like(carry: PyTree, start: PyTree, batch: tuple[int, ...]) -> PyTree:
+    def kinds(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda leaf: (jnp.shape(leaf), eqx.is_inexact_array_like(leaf)), tree)
+
+    if kinds(carry) != kinds(start):
+        raise ContractError(
+            f"`carry` (={_shapes(carry)}) must be as initial_carry({batch}) gives it: {_shapes(start)}."
+        )
+    return jax.tree.map(jnp.asarray, carry)
+
+
+def _require_batched(carry: PyTree, batch: tuple[int, ...]) -> None:
+    for leaf in jax.tree.leaves(carry):
+        if jnp.shape(leaf)[: len(batch)] != batch:
+            raise ContractError(
+                f"`carry` (={_shapes(carry)}) must have the batch axes {batch} in front where there are `lengths`: an "
+                "example that has ended keeps its own."
+            )
+
+
+def _called(cell: Any, carry: PyTree, x: Array, key: Array | None) -> tuple[PyTree, Array]:
+    result = cell(carry, x, key=key)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ContractError(f"`cell` (={type(cell).__name__}) must return (carry, y), got {_shapes(result)}.")
+    after, y = result
+    if jax.tree.map(jnp.shape, after) != jax.tree.map(jnp.shape, carry):
+        raise ContractError(
+            f"`cell` (={type(cell).__name__}) must return a carry as it got it, {_shapes(carry)}, got {_shapes(after)}."
+        )
+    return jax.tree.map(lambda new, old: new.astype(old.dtype), after, carry), y
+
+
+def _chosen(valid: Array, new: Array, old: Array) -> Array:
+    return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - valid.ndim)), new, old)
