@@ -109,12 +109,13 @@ def test_gradients_of_normalizing_match_finite_differences(x64, normalize, norm,
 
 
 @PAIRS
-@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("n", [2, 3])
 @pytest.mark.parametrize("kind", ["zero", "identity", "rank 1"])
 def test_gradients_of_normalizing_are_finite_at_special_matrices(normalize, norm, n, kind):
     x = {"zero": np.zeros((n, n)), "identity": np.eye(n), "rank 1": np.ones((n, n))}[kind]
     weights = jnp.asarray(draw(n, 1), jnp.float32)
-    y, gradient = jax.value_and_grad(lambda x: jnp.sum(weights * normalize(x)))(jnp.asarray(x[None], jnp.float32))
+    loss = jax.jit(jax.value_and_grad(lambda x: jnp.sum(weights * normalize(x))))
+    y, gradient = loss(jnp.asarray(x[None], jnp.float32))
     assert np.isfinite(y)
     assert np.isfinite(gradient).all()
 
