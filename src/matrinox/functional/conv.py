@@ -171,12 +171,21 @@ def _matrix_conv(
     space = [spread_size(size, step) for size, step in zip(x.shape[-3 - axes : -3], spreads, strict=True)]
     pairs = pad_pairs(padding, extents)
     require_fit("kernel", extents, space, pairs)
-    require_precision(precision)
-    wide = sum_dtype_of(accumulation_dtype, jnp.result_type(x, params.W))
+    wide = sums_of(params, x, precision, accumulation_dtype)
     geometry = Geometry(strides, pairs, dilations, spreads, groups * batch_groups, precision, wide)
     if batch_groups > 1:
         x = _batch_groups_beside_neurons(x, axes, batch_groups)
     return from_channel_last(apply_kernel(params, x, geometry), given)
+
+
+def sums_of(params: MatrixParams, x: Array, precision: Precision, accumulation_dtype: DTypeLike | None) -> str | None:
+    """The dtype in which the sums are taken, by name; `None` leaves it to the compiler.
+
+    **Raises:** `ValueError` for an unknown `precision`, and for a dtype that is not of floats or too narrow.
+    """
+    require_precision(precision)
+    dtype = sum_dtype_of(accumulation_dtype, jnp.result_type(x, params.W))
+    return None if dtype is None else dtype.name
 
 
 def apply_kernel(params: MatrixParams, x: Array, geometry: Geometry) -> Array:

@@ -46,7 +46,8 @@ class Geometry:
     spread: tuple[int, ...]
     groups: int
     precision: Precision = None
-    accumulation: np.dtype | None = None
+    # By name: NumPy's float64 equals None, so that `jit` would take one geometry for the other.
+    accumulation: str | None = None
 
     def of_input_gradient(self, space: Sequence[int], kernel: Sequence[int], out: Sequence[int]) -> "Geometry":
         """How the flipped kernel meets the cotangent to give the gradient of an input of size `space`."""
@@ -95,7 +96,7 @@ def _convolve(x: Array, w: Array, *, geometry: Geometry) -> Array:
         feature_group_count=geometry.groups,
         dimension_numbers=lax.ConvDimensionNumbers(image, (axes + 1, axes, *range(axes)), image),
         precision=geometry.precision,
-        preferred_element_type=geometry.accumulation,
+        preferred_element_type=None if geometry.accumulation is None else jnp.dtype(geometry.accumulation),
     )
 
 
@@ -145,7 +146,7 @@ def _in_chunks(array: Array, chunks: int) -> Array:
 
 
 def _accumulator(x: Array, geometry: Geometry) -> np.dtype:
-    return jnp.promote_types(x.dtype, jnp.float32) if geometry.accumulation is None else geometry.accumulation
+    return jnp.dtype(geometry.accumulation or jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _patch_product(x: Array, g: Array, *, kernel: tuple[int, ...], geometry: Geometry) -> Array:

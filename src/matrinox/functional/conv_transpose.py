@@ -1,11 +1,10 @@
 """`matrix_conv_transpose1d/2d/3d`: the adjoints of convolutions, from small images to large ones."""
 
-import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, contract
-from matrinox.functional.conv import apply_kernel, require_groups
+from matrinox.functional.conv import apply_kernel, require_groups, sums_of
 from matrinox.functional.conv_gradient import Geometry, spread_size
 from matrinox.functional.layout import (
     Layout,
@@ -15,7 +14,7 @@ from matrinox.functional.layout import (
     layouts_of,
     to_channel_last,
 )
-from matrinox.functional.precision import Precision, require_precision, sum_dtype_of
+from matrinox.functional.precision import Precision
 from matrinox.functional.window import LETTERS, Padding, Sizes, pad_pairs, per_axis
 from matrinox.params import MatrixParams
 
@@ -158,7 +157,6 @@ def _matrix_conv_transpose(
         (extent - 1 - before, extent - 1 - after + extra)
         for extent, (before, after), extra in zip(extents, pairs, extras, strict=True)
     )
-    require_precision(precision)
-    wide = sum_dtype_of(accumulation_dtype, jnp.result_type(x, params.W))
+    wide = sums_of(params, x, precision, accumulation_dtype)
     geometry = Geometry((1,) * axes, around, dilations, strides, groups, precision, wide)
     return from_channel_last(apply_kernel(params, x, geometry), given)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -34,7 +33,7 @@ class ConvLayer(eqx.Module):
     groups: int = eqx.field(static=True)
     layout: Layout = eqx.field(static=True)
     precision: Precision = eqx.field(static=True)
-    accumulation_dtype: np.dtype | None = eqx.field(static=True)
+    accumulation_dtype: str | None = eqx.field(static=True)
     _axes: ClassVar[int]
     _function: ClassVar[Callable[..., Array]]
 
@@ -71,7 +70,9 @@ class ConvLayer(eqx.Module):
         self.groups = groups
         self.layout = layout
         self.precision = precision
-        self.accumulation_dtype = sum_dtype(accumulation_dtype)
+        sums = sum_dtype(accumulation_dtype)
+        # By name: NumPy's float64 equals None, so that `jit` would take one layer for the other.
+        self.accumulation_dtype = None if sums is None else sums.name
         maps = groups * batch_groups
         shape = (q // maps, p // groups, *sizes, n, n)
         # Each group is a map of its own: what an initializer makes of a whole weight would mix their neurons.
