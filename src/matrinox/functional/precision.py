@@ -4,6 +4,8 @@ What takes `precision` and `accumulation_dtype` hands the first on to JAX as it 
 bias among them, and casts once, to the dtype it would have given without.
 """
 
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from jax.typing import DTypeLike
 from matrinox.contract import AnyArray
 from matrinox.contract.nearest import nearest
 
-Precision = jax.lax.PrecisionLike
+Precision: TypeAlias = jax.lax.PrecisionLike
 """What `jax.lax.dot_general` takes: `None`, a name such as `"highest"`, a `jax.lax.Precision`, or a pair of these."""
 
 _NAMES = ("default", "high", "highest", "fastest", "float32", "bfloat16", "bfloat16_3x", "tensorfloat32")

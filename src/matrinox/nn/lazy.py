@@ -150,7 +150,8 @@ class _Trace:
 
     def probe(self, path: str, lazy: Lazy) -> eqx.Module:
         self.probed[path] = lazy
-        return (_StatefulProbe if _is_stateful(lazy) else _Probe)(lazy, path, self)
+        kind = _StatefulProbe if _is_stateful(lazy) else _Probe
+        return kind(lazy=lazy, path=path, trace=self)
 
     def build(self, path: str, lazy: Lazy, sizes: dict[str, int]) -> Any:
         key = {"key": self.stream.key(_path_text(path))} if "key" in options_of(lazy.layer_class) else {}

@@ -78,7 +78,7 @@ class _StandIn:
         self._known = {**defaults, **given, **unknown}
 
     @property
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         # Properties of the class that call `super()` ask for an instance of it.
         return self._layer_class
 
