@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from matrinox.contract import ContractError
 from matrinox.functional import embedding, unembed
 
 
-def table(vocabulary=5, dtype=np.float32):
+def table(vocabulary: int = 5, dtype: Any = np.float32):
     return np.random.default_rng(0).normal(size=(vocabulary, 2, 3, 3)).astype(dtype)
 
 

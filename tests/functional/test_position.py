@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from matrinox.functional import flatten, rotary, sinusoidal_positions
 PAIRINGS = pytest.mark.parametrize("interleaved", [False, True])
 
 
-def draw(*shape, dtype=np.float64):
+def draw(*shape: int, dtype: Any = np.float64):
     return np.random.default_rng(0).normal(size=shape).astype(dtype)
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -77,8 +79,9 @@ def test_the_initializer_and_the_dtype_are_those_of_the_weight():
 
 @pytest.mark.parametrize("size", ["vocabulary", "p", "n"])
 def test_a_size_below_1_is_refused(size):
+    sizes: dict[str, Any] = {"vocabulary": 5, "p": 2, "n": 3, size: 0}
     with pytest.raises(ValueError, match=rf"`{size}` \(=0\) must be at least 1: choose a positive number"):
-        Embedding(**{"vocabulary": 5, "p": 2, "n": 3, size: 0}, key=jax.random.key(0))
+        Embedding(**sizes, key=jax.random.key(0))
 
 
 def test_what_names_no_token_is_refused(layer):

@@ -2,6 +2,8 @@
 
 import doctest
 import importlib
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -20,7 +22,7 @@ class Model(eqx.Module):
     encoder: nn.Dense
     head: nn.Dense
     seen: jax.Array
-    activation: object
+    activation: Callable[[jax.Array], jax.Array]
 
     def __init__(self):
         keys = jax.random.split(jax.random.key(0))
@@ -125,12 +127,12 @@ def test_the_wrapped_optimiser_also_takes_the_trainable_half(model):
 
 
 def test_extra_arguments_reach_the_optimiser(model):
-    def update(updates, state, parameters=None, *, value, **extra):
-        return jax.tree.map(lambda leaf: leaf * value, updates), state
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf * extra["value"], updates), state
 
-    inner = optax.GradientTransformationExtraArgs(lambda parameters: (), update)
+    inner = optax.GradientTransformationExtraArgs(lambda params: (), update)
     (gradient,) = gradients_of(model, 1)
-    updates, _ = freeze(model, "encoder.**").optimiser(inner).update(gradient, (), value=3.0)
+    updates: Any = freeze(model, "encoder.**").optimiser(inner).update(gradient, (), value=3.0)[0]
     assert np.array_equal(updates.head.weight, 3 * gradient.head.weight)
     assert updates.encoder.weight is None
 
@@ -140,7 +142,7 @@ def test_labels_are_what_optax_partition_takes(model):
     assert jax.tree.structure(part.labels) == jax.tree.structure(model)
     assert (part.labels.encoder.weight, part.labels.head.bias) == ("freeze", "train")
     assert (part.labels.seen, part.labels.activation) == ("freeze", "freeze")
-    kinds = {"train": optax.adamw(0.1), "freeze": optax.set_to_zero()}
+    kinds: dict[Hashable, optax.GradientTransformation] = {"train": optax.adamw(0.1), "freeze": optax.set_to_zero()}
     ours, _ = after_steps(model, part.optimiser(optax.adamw(0.1)), gradients_of(model))
     # In a list, as the model can be called, which optax takes for a function that gives the labels.
     (theirs,), _ = after_steps([model], optax.partition(kinds, [part.labels]), gradients_of([model]))
@@ -237,6 +239,8 @@ def test_nothing_left_to_train_and_no_pattern_are_refused(model):
         freeze(model)
     with pytest.raises(ContractError, match="freeze got patterns"):
         freeze(model, ["encoder.**"])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"`params` must be the model that was frozen: freeze this one\..*types"):
+        freeze(model, "encoder.**").optimiser(optax.sgd(0.1)).init({"weight": jnp.ones(3)})
     with pytest.raises(ContractError, match="optimiser got inner"):
         freeze(model, "encoder.**").optimiser(AdamW())  # pyright: ignore[reportArgumentType]
 

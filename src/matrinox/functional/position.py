@@ -22,7 +22,8 @@ def sinusoidal_positions(
 
     **Arguments:** `t`: how many positions; `p`, `n`: neurons and matrix side; `start_pos`: the first position, an
     integer, negative too, or one for each example `(*batch)`; `base`: above 1, sets the longest wavelength.
-    **Returns:** `(t, p, n, n)`, or `(*batch, t, p, n, n)` with one start for each example; JAX's default float.
+    **Returns:** `(t, p, n, n)`, or `(*batch, t, p, n, n)` with one start for each example; JAX's default float: in
+    float32 entries are off by up to 6e-8 times the position.
     **Raises:** `ContractError` if `start_pos` is not of integers; `ValueError` for a size below 1 (`t`: below 0), or a
     `base` out of range.
     **Source:** Vaswani et al. 2017, arXiv 1706.03762.

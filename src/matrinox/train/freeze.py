@@ -49,18 +49,20 @@ class Frozen:
         is chained behind it would see the `None`.
 
         **Arguments:** `inner`: any optax transformation, such as `optax.adamw(1e-3)`.
-        **Returns:** one for the whole model, or for `trainable`.
+        **Returns:** one for the whole model, or for `trainable`. Another tree it refuses, with a `ValueError`.
         """
         inner, trained = optax.with_extra_args_support(inner), jax.tree.map(lambda label: label == "train", self.labels)
 
-        def init(parameters: PyTree) -> PyTree:
-            return inner.init(eqx.filter(parameters, trained))
+        def init(params: PyTree) -> PyTree:
+            try:
+                params = eqx.filter(params, trained)
+            except ValueError as error:
+                raise ValueError(f"`params` must be the model that was frozen: freeze this one. {error}") from error
+            return inner.init(params)
 
-        def update(
-            updates: PyTree, state: PyTree, parameters: PyTree | None = None, **extra: Any
-        ) -> tuple[PyTree, PyTree]:
-            parameters = None if parameters is None else eqx.filter(parameters, trained)
-            return inner.update(eqx.filter(updates, trained), state, parameters, **extra)
+        def update(updates: PyTree, state: PyTree, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, PyTree]:
+            params = None if params is None else eqx.filter(params, trained)
+            return inner.update(eqx.filter(updates, trained), state, params, **extra)
 
         return optax.GradientTransformationExtraArgs(init, update)
 
