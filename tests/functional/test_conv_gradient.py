@@ -8,7 +8,7 @@ from jax import lax
 from jax.extend.core import jaxprs_in_params
 from jax.sharding import AxisType, PartitionSpec
 
-from matrinox.functional import conv_gradient, matrix_conv2d, relu
+from matrinox.functional import conv_gradient, matrix_conv2d, matrix_conv_transpose2d, relu
 from matrinox.functional.conv_gradient import Geometry, convolve
 from matrinox.params import MatrixParams
 
@@ -184,12 +184,12 @@ def equations(jaxpr) -> Iterator:
             yield from equations(inner)
 
 
-def scanned_training(stride):
+def scanned_training(stride, last=matrix_conv2d, **options):
     """Three steps of gradient descent on a network of two convolutions, in one scan."""
 
     def loss(layers, x):
-        for params in layers:
-            x = relu(matrix_conv2d(params, x, stride=stride, padding="SAME"))
+        for conv, params in zip((matrix_conv2d, last), layers, strict=True):
+            x = relu(conv(params, x, stride=stride, padding="SAME", **options))
         return jnp.mean(jnp.square(x))
 
     def step(layers, x):
@@ -197,7 +197,7 @@ def scanned_training(stride):
         return jax.tree.map(lambda leaf, slope: leaf - 0.1 * slope, layers, slopes), None
 
     layers = [MatrixParams(jnp.ones((4, p, 3, 3, 2, 2)), jnp.ones((4, 2, 2))) for p in (3, 4)]
-    return jax.jit(lambda layers, batches: lax.scan(step, layers, batches)[0]), layers, jnp.ones((3, 5, 8, 8, 3, 2, 2))
+    return jax.jit(lambda layers, batches: lax.scan(step, layers, batches)[0]), layers, jnp.ones((3, 4, 8, 8, 3, 2, 2))
 
 
 ORDINARY = "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]"
@@ -217,6 +217,39 @@ def test_no_gradient_convolution_is_left_in_a_scanned_training_step(stride):
     lowered = train.trace(layers, batches).lower(lowering_platforms=("cpu",)).as_text()
     assert lowered.count("stablehlo.convolution") == 3
     assert lowered.count(f"dim_numbers = {ORDINARY}") == 3
+
+
+@pytest.mark.parametrize(
+    ("last", "options"),
+    [
+        (matrix_conv_transpose2d, {}),
+        (matrix_conv2d, {"input_dilation": 2}),
+        (matrix_conv2d, {"batch_groups": 2}),
+    ],
+)
+def test_no_gradient_convolution_is_left_in_a_scanned_step_of_other_convolutions(last, options):
+    train, layers, batches = scanned_training(2, last, **options)
+    names = [eqn.primitive.name for eqn in equations(jax.make_jaxpr(train)(layers, batches).jaxpr)]
+    assert names.count("matrix_convolve") == 3
+    assert names.count("matrix_convolve_kernel_gradient") == 2
+    assert "conv_general_dilated" not in names
+    lowered = train.trace(layers, batches).lower(lowering_platforms=("cpu",)).as_text()
+    assert lowered.count("stablehlo.convolution") == lowered.count(f"dim_numbers = {ORDINARY}") == 3
+
+
+@pytest.mark.parametrize("last", [matrix_conv2d, matrix_conv_transpose2d])
+def test_precision_and_the_dtype_of_the_sums_hold_for_every_gradient(last):
+    train, layers, batches = scanned_training(2, last, precision="highest", accumulation_dtype="float32")
+    layers, batches = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), (layers, batches))
+    traced = train.trace(layers, batches)
+    for platform, products in (("cpu", {"convolution": 3, "dot_general": 2}), ("cuda", {"convolution": 5})):
+        lowered = traced.lower(lowering_platforms=(platform,)).as_text().splitlines()
+        for kind, count in products.items():
+            lines = [line for line in lowered if f"stablehlo.{kind}" in line]
+            assert len(lines) == count
+            for line in lines:
+                assert "HIGHEST, HIGHEST" in line or "precision HIGHEST" in line
+                assert line.rstrip().endswith("xf32>")
 
 
 def test_plain_autodiff_would_leave_gradient_convolutions():
