@@ -8,7 +8,7 @@ from matrinox.contract import ContractError
 from matrinox.functional import frobenius_norm, frobenius_normalize, spectral_norm, spectral_normalize
 
 RNG = np.random.default_rng(0)
-SIDES = pytest.mark.parametrize("n", [1, 2, 3, 5])
+SIDES = pytest.mark.parametrize("n", [1, 2, 3])
 PAIRS = pytest.mark.parametrize(
     ("normalize", "norm"), [(frobenius_normalize, frobenius_norm), (spectral_normalize, spectral_norm)]
 )
