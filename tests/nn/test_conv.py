@@ -120,6 +120,101 @@ def test_the_default_weight_keeps_the_variance_of_the_entries():
     assert float(jnp.var(y)) == pytest.approx(1.0, rel=0.1)
 
 
+def test_the_default_weight_does_not_count_the_zeros_between_the_places_as_inputs():
+    layer = Conv2d(p=16, q=32, n=4, kernel=3, input_dilation=(2, 3), key=jax.random.key(0))
+    y = layer(normal(8, 6, 6, 16, 4, 4))
+    assert float(jnp.var(y)) == pytest.approx(1.0, rel=0.1)
+
+
+def test_conv_hands_every_option_on():
+    layer = Conv2d(
+        *(2, 4, 2, (2, 1)),
+        stride=(1, 2),
+        padding=1,
+        dilation=2,
+        input_dilation=(1, 3),
+        batch_groups=2,
+        layout=("channel_first", "n h w q n"),
+        precision="highest",
+        accumulation_dtype=jnp.float32,
+        initializer=drawn,
+        dtype=jnp.bfloat16,
+        key=jax.random.key(0),
+    )
+    options = {"stride": (1, 2), "padding": 1, "dilation": 2, "input_dilation": (1, 3), "batch_groups": 2}
+    options |= {"layout": ("p h w n n", "n h w q n"), "precision": "highest", "accumulation_dtype": "float32"}
+    x = jnp.asarray(normal(3, 4, 2, 5, 4, 2, 2), jnp.bfloat16)
+    y = layer(x)
+    assert y.shape == (3, 2, 2, 5, 6, 4, 2)
+    assert np.array_equal(y, functional.matrix_conv2d(layer.params, x, **options))
+
+
+@every_rank
+def test_weights_of_batch_groups_are_drawn_apart_and_their_layer_is_its_functional_twin(axes):
+    key = jax.random.key(0)
+    layer = CONVS[axes](p=2, q=4, n=2, kernel=2, batch_groups=2, key=key)
+    assert layer.weight.shape == (4, 2, *(2,) * axes, 2, 2)
+    assert np.array_equal(layer.weight[2:], lecun_normal(jax.random.split(key)[1], (2, 2, *(2,) * axes, 2, 2)))
+    x = normal(2, *(3,) * axes, 2, 2, 2)
+    assert np.array_equal(layer(x), TWINS[axes](layer.params, x, batch_groups=2))
+
+
+def test_layers_that_differ_in_the_dtype_of_their_sums_alone_are_compiled_apart(x64):
+    # NumPy's float64 equals None.
+    key = jax.random.key(0)
+    layers = [Conv1d(1, 1, 1, 1, initializer=drawn, accumulation_dtype=sums, key=key) for sums in (None, "float64")]
+    assert jax.tree.structure(layers[0]) != jax.tree.structure(layers[1])
+    assert [layer.accumulation_dtype for layer in layers] == [None, "float64"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"groups": 2, "batch_groups": 2}, r"`groups` \(=2\) and `batch_groups` \(=2\) must not both be above 1"),
+        ({"batch_groups": 3}, r"`q` \(=4\) must be divisible by `batch_groups` \(=3\)"),
+        ({"layout": "channels_first"}, r"`layout` \(='channels_first'\) must be .* did you mean 'channel_first'\?"),
+        ({"layout": "p h w n"}, r"`layout` \(='p h w n'\) must name each of h, w, p once and n twice"),
+        ({"precision": "hi"}, r"`precision` \(='hi'\) must be a name that JAX knows"),
+        ({"accumulation_dtype": "int32"}, r"`accumulation_dtype` \(=int32\) must be a float dtype"),
+    ],
+)
+def test_options_without_a_meaning_are_refused_when_the_layer_is_built(options, message):
+    with pytest.raises(ValueError, match=message):
+        Conv2d(p=2, q=4, n=2, kernel=3, **options, key=jax.random.key(0))
+
+
+def test_a_wrong_shape_is_refused_in_the_layout_of_the_layer():
+    layer = Conv2d(p=2, q=4, n=3, kernel=2, layout="p n n h w", initializer=drawn, key=jax.random.key(0))
+    assert layer(jnp.ones((5, 2, 3, 3, 6, 7))).shape == (5, 4, 3, 3, 5, 6)
+    with pytest.raises(
+        ContractError,
+        match=r"^Conv2d\(p=2, q=4, n=3\) got x float32\[4, 3, 3, 6, 7\]; it takes \(\*batch, p=2, n=3, n=3, h, w\): "
+        r"axis -5 is 4, p is 2\. p and q are swapped",
+    ):
+        layer(jnp.ones((4, 3, 3, 6, 7)))
+    grouped = Conv2d(p=2, q=4, n=3, kernel=2, batch_groups=2, initializer=drawn, key=jax.random.key(0))
+    with pytest.raises(ContractError, match=r"it takes \(\*batch, examples, h, w, p=2, n=3, n=3\): it has 5 axes"):
+        grouped(jnp.ones((6, 7, 2, 3, 3)))
+    with pytest.raises(ValueError, match=r"`examples` \(=3\) must be divisible by `batch_groups` \(=2\)"):
+        grouped(jnp.ones((3, 6, 7, 2, 3, 3)))
+
+
+def test_sequential_checks_the_joints_of_convolutions_in_their_layout():
+    def conv(p, q, layout):
+        return Conv2d(p=p, q=q, n=2, kernel=2, layout=layout, initializer=drawn, key=jax.random.key(0))
+
+    model = nn.Sequential([conv(2, 3, "channel_first"), nn.ReLU(), conv(3, 4, ("channel_first", "channel_last"))])
+    assert model(jnp.ones((2, 4, 4, 2, 2))).shape == (2, 2, 4, 2, 2)
+    with pytest.raises(
+        ContractError,
+        match=r"layers\[1\]: Conv2d\(p=2, q=4, n=2\) takes \(\*batch, p=2, h, w, n=2, n=2\), but layers\[0\]: Conv2d"
+        r"\(p=2, q=3, n=2\) gives \(\*batch, q=3, _, _, n=2, n=2\): axis -5 is 3, p is 2",
+    ):
+        nn.Sequential([conv(2, 3, "channel_first"), conv(2, 4, "channel_first")])
+    with pytest.raises(ContractError, match=r"gives \(\*batch, q=3, n=2, n=2, _, _\): axis -3 is 2, p is 3"):
+        nn.Sequential([conv(2, 3, "p n n h w"), conv(3, 4, "channel_last")])
+
+
 def test_a_bias_starts_at_zero_and_may_be_left_out():
     assert not np.any(Conv1d(p=2, q=3, n=2, kernel=2, initializer=drawn, key=jax.random.key(0)).bias)
     assert Conv1d(p=2, q=3, n=2, kernel=2, use_bias=False, initializer=drawn, key=jax.random.key(0)).bias is None
@@ -138,7 +233,9 @@ def test_neurons_that_groups_do_not_divide_are_refused(axes):
 
 
 @every_rank
-@pytest.mark.parametrize("size", ["p", "q", "n", "kernel", "groups", "stride", "dilation"])
+@pytest.mark.parametrize(
+    "size", ["p", "q", "n", "kernel", "groups", "stride", "dilation", "input_dilation", "batch_groups"]
+)
 def test_a_size_below_1_is_refused(axes, size):
     sizes = {"p": 2, "q": 3, "n": 4, "kernel": 2, size: 0}
     with pytest.raises(ValueError, match=rf"`{size}` \(=0\) must be at least 1"):
@@ -146,7 +243,7 @@ def test_a_size_below_1_is_refused(axes, size):
 
 
 @every_rank
-@pytest.mark.parametrize("option", ["kernel", "stride", "dilation"])
+@pytest.mark.parametrize("option", ["kernel", "stride", "dilation", "input_dilation"])
 def test_sizes_of_another_count_of_axes_are_refused(axes, option):
     options = {"kernel": 2, option: (2,) * {1: 2, 2: 3, 3: 2}[axes]}
     with pytest.raises(
