@@ -37,6 +37,10 @@ class Pair(eqx.Module):
         return state, x
 
 
+def read(layer_class, given, args, kwargs=None):
+    return read_sizes("it", layer_class, given, missing_options(layer_class, given), args, kwargs or {})
+
+
 def f32(*shape):
     return jnp.ones(shape)
 
@@ -63,25 +67,25 @@ def test_a_property_that_spells_the_axes_out_tells_the_sizes_in_it(layout):
     given = {"q": 3, "kernel": 2, "layout": layout}
     assert set(sizes_told(nn.Conv2d, given)) == {"p", "n"}
     shape = {"channel_last": (5, 6, 2, 4, 4), "channel_first": (2, 5, 6, 4, 4), "n w p h n": (4, 6, 2, 5, 4)}[layout]
-    assert read_sizes("it", nn.Conv2d, given, (f32(7, *shape),), {}) == {"p": 2, "n": 4}
+    assert read(nn.Conv2d, given, (f32(7, *shape),)) == {"p": 2, "n": 4}
 
 
 def test_sizes_are_read_off_the_axes_that_name_them():
-    assert read_sizes("it", nn.Dense, {"q": 3}, (f32(5, 2, 4, 4),), {}) == {"p": 2, "n": 4}
-    assert read_sizes("it", nn.Dense, {"q": 3, "n": 4}, (f32(2, 4, 4),), {"key": None}) == {"p": 2}
-    assert read_sizes("it", nn.Dense, {"q": 3}, (), {"x": np.ones((2, 4, 4))}) == {"p": 2, "n": 4}
-    assert read_sizes("it", Widths, {}, (f32(7, 2, 3, 4, 4),), {}) == {"width": 3, "side": 4}
+    assert read(nn.Dense, {"q": 3}, (f32(5, 2, 4, 4),)) == {"p": 2, "n": 4}
+    assert read(nn.Dense, {"q": 3, "n": 4}, (f32(2, 4, 4),), {"key": None}) == {"p": 2}
+    assert read(nn.Dense, {"q": 3}, (), {"x": np.ones((2, 4, 4))}) == {"p": 2, "n": 4}
+    assert read(Widths, {}, (f32(7, 2, 3, 4, 4),)) == {"width": 3, "side": 4}
 
 
 def test_sizes_are_read_off_every_argument_and_part_of_a_tuple():
     state = (f32(7, 3, 4, 4), f32(7, 3))
-    assert read_sizes("it", Pair, {}, (state, f32(7, 2, 4, 4)), {}) == {"p": 2, "q": 3, "n": 4}
-    assert read_sizes("it", Pair, {}, (state, jnp.ones((7, 2), int)), {}) == {"p": 2, "q": 3, "n": 4}
+    assert read(Pair, {}, (state, f32(7, 2, 4, 4))) == {"p": 2, "q": 3, "n": 4}
+    assert read(Pair, {}, (state, jnp.ones((7, 2), int))) == {"p": 2, "q": 3, "n": 4}
 
 
 def test_a_size_of_one_argument_is_due_in_the_next():
     with pytest.raises(ContractError, match=r"^it got x float32\[2, 5, 5\]; .*n=4.*axis -2 is 5, n is 4"):
-        read_sizes("it", Pair, {}, ((f32(3, 4, 4), f32(3)), f32(2, 5, 5)), {})
+        read(Pair, {}, ((f32(3, 4, 4), f32(3)), f32(2, 5, 5)))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +100,7 @@ def test_a_size_of_one_argument_is_due_in_the_next():
 )
 def test_an_input_that_fits_whatever_sizes_not_is_refused(given, x, fact):
     with pytest.raises(ContractError, match=rf"^it got x .*{fact}"):
-        read_sizes("it", nn.Dense, given, (x,), {})
+        read(nn.Dense, given, (x,))
 
 
 def test_a_call_that_leaves_a_size_open_is_refused():
@@ -108,5 +112,5 @@ def test_a_call_that_leaves_a_size_open_is_refused():
             return x
 
     with pytest.raises(ContractError, match="it is called with nothing that tells `p`: give it to Lazy"):
-        read_sizes("it", Optional, {}, (f32(3),), {})
-    assert read_sizes("it", Optional, {}, (f32(3), f32(2)), {}) == {"p": 2}
+        read(Optional, {}, (f32(3),))
+    assert read(Optional, {}, (f32(3), f32(2))) == {"p": 2}

@@ -1,6 +1,6 @@
 """Layers of matrix neurons, each an `eqx.Module`; any leading axes of what they take are batch."""
 
-from matrinox.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from matrinox.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from matrinox.nn.affine import Bias, Scaler
 from matrinox.nn.bilinear import BilinearDense
 from matrinox.nn.cell import GRUCell, LSTMCell, RNNCell
@@ -20,8 +20,9 @@ from matrinox.nn.global_pool import (
     GlobalMaxPool2d,
     GlobalMaxPool3d,
 )
-from matrinox.nn.lazy import Lazy, materialize
+from matrinox.nn.lazy import Lazy
 from matrinox.nn.linear import Dense
+from matrinox.nn.materialize import materialize
 from matrinox.nn.matrix_norm import FrobeniusNormalization, SpectralNormalization
 from matrinox.nn.norm import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from matrinox.nn.pool import (
@@ -103,6 +104,7 @@ __all__ = [
     "Sigmoid",
     "Sigmoidd",
     "SinusoidalPosition",
+    "Softmax",
     "Softplus",
     "Softplusd",
     "SpectralNormalization",

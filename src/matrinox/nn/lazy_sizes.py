@@ -40,15 +40,19 @@ def sizes_told(layer_class: type, given: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def read_sizes(
-    name: str, layer_class: type, given: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    name: str,
+    layer_class: type,
+    given: Mapping[str, Any],
+    missing: tuple[str, ...],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
 ) -> dict[str, int]:
-    """The sizes that are missing among the `given` options, from the arguments of a call.
+    """The sizes that are `missing` among the `given` options, from the arguments of a call.
 
     **Arguments:** `name`: what to call the layer in a message; `args`, `kwargs`: of the call.
     **Raises:** `ContractError` for an argument that does not fit its annotation, whatever the missing sizes are, and
     where no argument of the call tells a size.
     """
-    missing = missing_options(layer_class, given)
     found: dict[str, int] = {}
     signature = _call_signature(layer_class)
     for argument, value in signature.bind(None, *args, **kwargs).arguments.items():
