@@ -55,11 +55,14 @@ def test_learned_positions_equal_an_eqx_embedding_of_the_positions_when_n_is_1()
 
 
 def test_rotary_positions_equal_eqx_rotary_positional_embedding_when_n_is_1():
-    x = jax.random.normal(jax.random.key(0), (5, 8))
-    theirs = eqx.nn.RotaryPositionalEmbedding(8)(x)
-    np.testing.assert_allclose(RotaryPosition()(x[..., None, None])[..., 0, 0], theirs, rtol=1e-5, atol=1e-6)
-    by_head = jax.vmap(eqx.nn.RotaryPositionalEmbedding(4), 1, 1)(x.reshape(5, 2, 4)).reshape(5, 8)
-    np.testing.assert_allclose(RotaryPosition(heads=2)(x[..., None, None])[..., 0, 0], by_head, rtol=1e-5, atol=1e-6)
+    @jax.jit
+    def both(x):
+        ours = [RotaryPosition(heads=heads)(x[..., None, None])[..., 0, 0] for heads in (1, 2)]
+        by_head = jax.vmap(eqx.nn.RotaryPositionalEmbedding(4), 1, 1)(x.reshape(5, 2, 4)).reshape(5, 8)
+        return ours, [eqx.nn.RotaryPositionalEmbedding(8)(x), by_head]
+
+    for ours, theirs in zip(*both(np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_layers_are_their_functional_twins():

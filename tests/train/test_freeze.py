@@ -209,8 +209,9 @@ def test_a_step_of_training_takes_the_wrapped_optimiser(model):
     optimiser = part.optimiser(AdamW(weight_decay=0.5).build(10))
     state = TrainState.start(model, optimiser, key=jax.random.key(0))
     x, y = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32), np.array([0, 1, 2, 0])
-    for _ in range(2):
-        state, _ = train_step(state, x, y, task=Classification(), optimiser=optimiser)
+    step = eqx.filter_jit(lambda state: train_step(state, x, y, task=Classification(), optimiser=optimiser)[0])
+    # The rate of the first step, which warms up, is 0.
+    state = step(step(state))
     assert bits(state.model.encoder) == bits(model.encoder)
     assert bits(state.model.head.weight) != bits(model.head.weight)
 
@@ -220,8 +221,6 @@ def test_fit_trains_what_is_not_frozen_and_nothing_else(model, blobs, recipe):
     assert bits(done.state.model.encoder) == bits(model.encoder)
     assert bits(done.model.head.weight) != bits(model.head.weight)
     assert done.rounds[-1].loss < 0.9 * done.rounds[0].loss
-    control = fit(model, blobs, blobs, recipe, key=jax.random.key(0))
-    assert bits(control.state.model.encoder.weight) != bits(model.encoder.weight)
 
 
 def test_a_pattern_that_matches_nothing_names_the_nearest_path(model):
