@@ -127,6 +127,7 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.unembed": {"weight": jnp.ones((5, 2, 4, 4)), "x": x},
         "functional.sinusoidal_positions": {"t": 3, "p": 2, "n": 4, "start_pos": jnp.zeros((5,), int)},
         "functional.rotary": {"x": grids[1], "start_pos": 2},
+        "functional.softmax": {"x": jnp.ones((5, 3))},
         "functional.tile": {"x": jnp.ones((5,)), "n": 2},
         "functional.matrix_mean": {"x": x},
         "functional.matrix_trace": {"x": x},

@@ -7,7 +7,7 @@ from jax.test_util import check_grads
 
 from matrinox import functional
 from matrinox.contract import ContractError
-from matrinox.functional import elu, gelu, leaky_relu
+from matrinox.functional import elu, gelu, leaky_relu, softmax
 
 # What each is, in NumPy.
 FORMULAS = {
@@ -20,6 +20,7 @@ FORMULAS = {
     "softplus": lambda x: np.log(1 + np.exp(x)),
     "gelu": lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
     "silu": lambda x: x / (1 + np.exp(-x)),
+    "softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
 }
 EACH = pytest.mark.parametrize("name", FORMULAS)
 
@@ -83,3 +84,29 @@ def test_gelu_can_take_the_normal_distribution_exactly(x64):
     # Φ from tables of the normal distribution.
     distribution = np.array([0.15865525393145707, 0.6914624612740131, 0.9772498680518208])
     np.testing.assert_allclose(gelu(x, approximate=False), x * distribution, rtol=1e-12)
+
+
+def test_softmax_by_hand():
+    np.testing.assert_allclose(softmax(jnp.log(jnp.array([1.0, 2.0, 5.0]))), [0.125, 0.25, 0.625], rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [-1, -3, (-2, -1), (-3, -2, -1)])
+def test_softmax_sums_to_one_along_its_axes(x64, axis):
+    x = draw()
+    y = softmax(x, axis)
+    np.testing.assert_allclose(y.sum(axis), 1, rtol=1e-12)
+    np.testing.assert_allclose(y, np.exp(x) / np.exp(x).sum(axis, keepdims=True), rtol=1e-12)
+
+
+def test_softmax_of_half_precision_sums_in_single_precision():
+    # A running sum of ones in bfloat16 stops at 256.
+    assert np.all(softmax(jnp.zeros(1024, jnp.bfloat16)) == 1 / 1024)
+
+
+def test_softmax_refuses_an_axis_that_is_not_there():
+    with pytest.raises(ValueError, match=r"`axis` \(=-3\) must be of the 2 axes of x: choose from -2 to -1"):
+        softmax(jnp.ones((2, 3)), -3)
+    with pytest.raises(ValueError, match=r"`axis` \(=1\) must be below 0"):
+        softmax(jnp.ones((2, 3)), 1)
+    with pytest.raises(ContractError, match=r"it has 0 axes, at least 1 are due"):
+        softmax(jnp.ones(()))

@@ -75,3 +75,24 @@ def test_a_slope_that_is_no_number_is_refused():
 def test_matrices_that_are_not_square_are_refused():
     with pytest.raises(ContractError, match=r"ReLU got x float32\[2, 4, 5\]"):
         nn.ReLU()(jnp.ones((2, 4, 5)))
+
+
+def test_softmax_turns_class_scores_into_probabilities():
+    x = jax.random.normal(jax.random.key(0), (2, 5))
+    np.testing.assert_allclose(nn.Softmax()(x), jax.nn.softmax(x), rtol=1e-6)
+    assert np.array_equal(nn.Softmax((-2, -1))(x[None]), functional.softmax(x[None], (-2, -1)))
+
+
+def test_softmax_over_neurons_takes_each_entry_by_itself(x64):
+    x = np.random.default_rng(0).normal(size=(4, 3, 2, 2))
+    y = nn.Softmax(axis=-3)(x)
+    np.testing.assert_allclose(y[1, :, 0, 1], np.exp(x[1, :, 0, 1]) / np.exp(x[1, :, 0, 1]).sum(), rtol=1e-12)
+
+
+def test_softmax_refuses_axes_that_would_count_the_batch():
+    with pytest.raises(ValueError, match=r"`axis` \(=0\) must be below 0: count from the end"):
+        nn.Softmax(0)
+    with pytest.raises(ValueError, match=r"`axis` \(=\(-1, -1\)\) must name each axis once"):
+        nn.Softmax((-1, -1))
+    with pytest.raises(ContractError, match="axis"):
+        nn.Softmax("classes")

@@ -1,6 +1,6 @@
 """Pure maths on arrays of matrix neurons: no modules, no state."""
 
-from matrinox.functional.activation import elu, gelu, identity, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from matrinox.functional.activation import elu, gelu, identity, leaky_relu, relu, sigmoid, silu, softmax, softplus, tanh
 from matrinox.functional.attention import frobenius_score, matrix_attention, scaled_frobenius_score
 from matrinox.functional.bilinear import bilinear_dense
 from matrinox.functional.conv import matrix_conv1d, matrix_conv2d, matrix_conv3d
@@ -98,6 +98,7 @@ __all__ = [
     "sigmoidd",
     "silu",
     "sinusoidal_positions",
+    "softmax",
     "softplus",
     "softplusd",
     "spectral_norm",

@@ -1,4 +1,4 @@
-"""Elementwise activations: each entry of a matrix neuron by itself, whatever the shape."""
+"""Activations: each entry of a matrix neuron by itself, whatever the shape; and `softmax`, along axes."""
 
 from typing import TypeAlias
 
@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, contract
+from matrinox.functional.axis import AxesFromEnd, from_the_end
+from matrinox.functional.precision import widen
 
 Scalar: TypeAlias = float | Float[AnyArray, ""]
 
@@ -116,3 +118,19 @@ def silu(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     **Source:** Elfwing et al. 2017; `jax.nn.silu`.
     """
     return jax.nn.silu(x)
+
+
+@contract
+def softmax(x: Float[AnyArray, "*batch classes"], axis: AxesFromEnd = -1) -> Float[Array, "*batch classes"]:
+    """`exp(x) / Σ exp(x)`, the sum along `axis`: positive numbers whose sum is 1.
+
+    **Arguments:** `x`: class scores `(*batch, classes)`, or matrix neurons `(*batch, p, n, n)`; `axis`: counted from
+    the end, one or several that share a sum: -1 for classes, or for each row of a matrix; -3 for the neurons, entry by
+    entry; `(-2, -1)` for the entries of each matrix.
+    **Returns:** the shape and the dtype of `x`; half precision is computed in float32.
+    **Raises:** `ContractError` if `x` is not a float array or has no axes; `ValueError` for an `axis` that is not below
+    0, is beyond the axes of `x`, or is named twice.
+    **Source:** `jax.nn.softmax`.
+    """
+    x = jnp.asarray(x)
+    return jax.nn.softmax(widen(x), axis=from_the_end(axis, x.ndim)).astype(x.dtype)

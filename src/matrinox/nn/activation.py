@@ -1,4 +1,4 @@
-"""Elementwise activations as layers."""
+"""Activations as layers: each entry by itself; and `Softmax`, along axes."""
 
 import abc
 
@@ -6,7 +6,8 @@ import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
-from matrinox.functional import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from matrinox.functional import elu, gelu, leaky_relu, relu, sigmoid, silu, softmax, softplus, tanh
+from matrinox.functional.axis import AxesFromEnd, from_the_end
 
 
 @contract
@@ -164,3 +165,37 @@ class SiLU(BaseActivation):
 
     def _activate(self, x: AnyArray) -> Array:
         return silu(x)
+
+
+@contract
+class Softmax(eqx.Module):
+    """`exp(x) / Σ exp(x)`, the sum along `axis`: class scores `(*batch, classes)` to probabilities.
+
+    **Arguments:** `axis`: counted from the end, one or several that share a sum. By default the last: classes, or each
+    row of a matrix. Of matrix neurons `(*batch, p, n, n)`, -3 stands for the neurons, entry by entry, and `(-2, -1)`
+    for the entries of each matrix.
+    **Raises:** `ValueError` for an `axis` that is not below 0, or is named twice.
+    **Source:** `functional.softmax`.
+
+    >>> import jax.numpy as jnp
+    >>> Softmax()(jnp.zeros((2, 4)))
+    Array([[0.25, 0.25, 0.25, 0.25],
+           [0.25, 0.25, 0.25, 0.25]], dtype=float32)
+    """
+
+    axis: AxesFromEnd = eqx.field(static=True)
+
+    def __init__(self, axis: AxesFromEnd = -1):
+        from_the_end(axis)
+        self.axis = axis
+
+    def __call__(
+        self, x: Float[AnyArray, "*batch classes"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*batch classes"]:
+        """Applies the softmax.
+
+        **Arguments:** `x`: `(*batch, classes)`, or `(*batch, p, n, n)`; `key`: not used.
+        **Returns:** the shape and the dtype of `x`; half precision is computed in float32.
+        **Raises:** `ContractError` if `x` is not a float array or has no axes; `ValueError` if it lacks the `axis`.
+        """
+        return softmax(x, self.axis)

@@ -10,4 +10,5 @@ ROWS = {
     "Softplus": Row(without(nn.Softplus), DENSE, WRONG_DENSE),
     "GELU": Row(without(nn.GELU), DENSE, WRONG_DENSE),
     "SiLU": Row(without(nn.SiLU), DENSE, WRONG_DENSE),
+    "Softmax": Row(without(nn.Softmax), (4,), (), "at least 1 are due"),
 }
