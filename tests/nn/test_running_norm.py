@@ -376,7 +376,7 @@ def test_z_norm_runs_over_the_batch_and_any_axes_of_an_example(x64, axis):
     axes, shape = SPACE[axis]
     batches = np.swapaxes(BATCHES, 1, 2) if axis == "channel_first" else BATCHES
     layer, state = z_norm(axis=axis, space=(6,))
-    y, state = layer(batches, state)
+    y, state = eqx.filter_jit(layer)(batches, state)
     mean, variance = batches.mean((0, *axes), keepdims=True), batches.var((0, *axes), keepdims=True)
     np.testing.assert_allclose(y, (batches - mean) / np.sqrt(variance + 1e-5), rtol=1e-10, atol=1e-12)
     assert statistics(layer, state)[0].shape == shape

@@ -135,11 +135,11 @@ def instance_norm(
 
 @contract
 def z_norm(
-    x: Float[AnyArray, "*places n n"],
+    x: Float[AnyArray, "*space p n n"],
     axis: AxisChoice,
     batch_axis_name: Hashable = (),
     epsilon: float = 1e-5,
-) -> Float[Array, "*places n n"]:
+) -> Float[Array, "*space p n n"]:
     """Mean 0 and variance 1 along any axes of one example, and along the axes of `vmap` that are named.
 
     The channel, of which mlax says that it stays, is the neuron with its matrix: at n = 1 they are the same numbers.
