@@ -178,8 +178,16 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         for k in (1, 2, 3)
     }
     examples |= {
-        f"functional.{kind}_pool{k}d": {"x": grids[k], "window": 2} for kind in ("max", "avg", "sum") for k in (1, 2, 3)
+        f"functional.{kind}_pool{k}d": {"x": grids[k], **options}
+        for kinds, options in [
+            ("max avg sum maxd avgd", {"window": 2}),
+            ("adaptive_avg adaptive_max", {"size": 2}),
+            ("global_avg global_max global_sum", {}),
+        ]
+        for kind in kinds.split()
+        for k in (1, 2, 3)
     }
+    examples |= {f"functional.pool{k}d": {"x": grids[k], "reduce_fn": jnp.min, "window": 2} for k in (1, 2, 3)}
     examples |= {f"functional.{name}": {"x": x} for name in activations}
     return examples
 

@@ -1,6 +1,14 @@
 """Pure maths on arrays of matrix neurons: no modules, no state."""
 
 from matrinox.functional.activation import elu, gelu, identity, leaky_relu, relu, sigmoid, silu, softmax, softplus, tanh
+from matrinox.functional.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
 from matrinox.functional.attention import frobenius_score, matrix_attention, scaled_frobenius_score
 from matrinox.functional.bilinear import bilinear_dense
 from matrinox.functional.conv import matrix_conv1d, matrix_conv2d, matrix_conv3d
@@ -22,8 +30,27 @@ from matrinox.functional.determinant_activation import (
     sst,
     tanhd,
 )
+from matrinox.functional.determinant_pool import (
+    avgd_pool1d,
+    avgd_pool2d,
+    avgd_pool3d,
+    maxd_pool1d,
+    maxd_pool2d,
+    maxd_pool3d,
+)
 from matrinox.functional.embedding import embedding, unembed
 from matrinox.functional.encode import embed_pixels, embed_sequence, fold, patches, tile
+from matrinox.functional.global_pool import (
+    global_avg_pool1d,
+    global_avg_pool2d,
+    global_avg_pool3d,
+    global_max_pool1d,
+    global_max_pool2d,
+    global_max_pool3d,
+    global_sum_pool1d,
+    global_sum_pool2d,
+    global_sum_pool3d,
+)
 from matrinox.functional.loss import cross_entropy, mse
 from matrinox.functional.matrix_norm import frobenius_normalize, spectral_norm, spectral_normalize
 from matrinox.functional.norm import group_norm, instance_norm, layer_norm, rms_norm, z_norm
@@ -41,13 +68,24 @@ from matrinox.functional.pool import (
 from matrinox.functional.position import rotary, sinusoidal_positions
 from matrinox.functional.readout import flatten, frobenius_norm, matrix_mean, matrix_trace
 from matrinox.functional.recurrent import gru_step, lstm_step, rnn_step
+from matrinox.functional.reduction_pool import Reduction, pool1d, pool2d, pool3d
 from matrinox.functional.window import down2
 
 __all__ = [
+    "Reduction",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "adjoint",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "avgd_pool1d",
+    "avgd_pool2d",
+    "avgd_pool3d",
     "bilinear_dense",
     "cross_entropy",
     "dense",
@@ -66,6 +104,15 @@ __all__ = [
     "frobenius_normalize",
     "frobenius_score",
     "gelu",
+    "global_avg_pool1d",
+    "global_avg_pool2d",
+    "global_avg_pool3d",
+    "global_max_pool1d",
+    "global_max_pool2d",
+    "global_max_pool3d",
+    "global_sum_pool1d",
+    "global_sum_pool2d",
+    "global_sum_pool3d",
     "group_norm",
     "gru_step",
     "identity",
@@ -86,8 +133,14 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "maxd_pool1d",
+    "maxd_pool2d",
+    "maxd_pool3d",
     "mse",
     "patches",
+    "pool1d",
+    "pool2d",
+    "pool3d",
     "relu",
     "relud",
     "rms_norm",

@@ -1,6 +1,14 @@
 """Layers of matrix neurons, each an `eqx.Module`; any leading axes of what they take are batch."""
 
 from matrinox.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from matrinox.nn.adaptive_pool import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+)
 from matrinox.nn.affine import Bias, Scaler
 from matrinox.nn.bilinear import BilinearDense
 from matrinox.nn.cell import GRUCell, LSTMCell, RNNCell
@@ -8,6 +16,7 @@ from matrinox.nn.compose import Sequential
 from matrinox.nn.conv import Conv1d, Conv2d, Conv3d
 from matrinox.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from matrinox.nn.determinant_activation import SSS, SST, ELUd, ELUPowered, LeakyReLUd, ReLUd, Sigmoidd, Softplusd, Tanhd
+from matrinox.nn.determinant_pool import AvgdPool1d, AvgdPool2d, AvgdPool3d, MaxdPool1d, MaxdPool2d, MaxdPool3d
 from matrinox.nn.dropout import Dropout
 from matrinox.nn.embedding import Embedding
 from matrinox.nn.encode import EmbedPixels, EmbedSequence, Fold, Patches, Tile
@@ -19,6 +28,9 @@ from matrinox.nn.global_pool import (
     GlobalMaxPool1d,
     GlobalMaxPool2d,
     GlobalMaxPool3d,
+    GlobalSumPool1d,
+    GlobalSumPool2d,
+    GlobalSumPool3d,
 )
 from matrinox.nn.lazy import Lazy
 from matrinox.nn.linear import Dense
@@ -40,6 +52,7 @@ from matrinox.nn.position import LearnedPosition, RotaryPosition, SinusoidalPosi
 from matrinox.nn.readout import Flatten, FrobeniusNorm, Mean, Trace
 from matrinox.nn.recurrent import Recurrent
 from matrinox.nn.recurrent_stack import Bidirectional, StackedRecurrent
+from matrinox.nn.reduction_pool import Pool1d, Pool2d, Pool3d
 from matrinox.nn.running_norm import BatchNorm, ZNorm
 
 __all__ = [
@@ -47,9 +60,18 @@ __all__ = [
     "GELU",
     "SSS",
     "SST",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "AvgdPool1d",
+    "AvgdPool2d",
+    "AvgdPool3d",
     "BatchNorm",
     "Bias",
     "Bidirectional",
@@ -78,6 +100,9 @@ __all__ = [
     "GlobalMaxPool1d",
     "GlobalMaxPool2d",
     "GlobalMaxPool3d",
+    "GlobalSumPool1d",
+    "GlobalSumPool2d",
+    "GlobalSumPool3d",
     "GroupNorm",
     "InstanceNorm",
     "LSTMCell",
@@ -90,8 +115,14 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxdPool1d",
+    "MaxdPool2d",
+    "MaxdPool3d",
     "Mean",
     "Patches",
+    "Pool1d",
+    "Pool2d",
+    "Pool3d",
     "RMSNorm",
     "RNNCell",
     "ReLU",

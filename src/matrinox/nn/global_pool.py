@@ -4,22 +4,25 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
-from matrinox.functional.window import LETTERS
+from matrinox.functional import (
+    global_avg_pool1d,
+    global_avg_pool2d,
+    global_avg_pool3d,
+    global_max_pool1d,
+    global_max_pool2d,
+    global_max_pool3d,
+    global_sum_pool1d,
+    global_sum_pool2d,
+    global_sum_pool3d,
+)
 
 
 @contract
 class _GlobalPool(eqx.Module):
-    _reduce: ClassVar[Callable[..., Array]]
-
-    def _over(self, x: Array, axes: int) -> Array:
-        for letter, size in zip(LETTERS[axes], x.shape[-3 - axes : -3], strict=True):
-            if size < 1:
-                raise ValueError(f"`{letter}` (={size}) must be at least 1: a global pool needs a place to pool over.")
-        return self._reduce(x, axis=tuple(range(-3 - axes, -3)))
+    _function: ClassVar[Callable[..., Array]]
 
 
 @contract
@@ -34,7 +37,7 @@ class _GlobalPool1d(_GlobalPool):
         **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an axis of
         no places.
         """
-        return self._over(jnp.asarray(x), 1)
+        return self._function(x)
 
 
 @contract
@@ -49,7 +52,7 @@ class _GlobalPool2d(_GlobalPool):
         **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an axis of
         no places.
         """
-        return self._over(jnp.asarray(x), 2)
+        return self._function(x)
 
 
 @contract
@@ -64,100 +67,130 @@ class _GlobalPool3d(_GlobalPool):
         **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an axis of
         no places.
         """
-        return self._over(jnp.asarray(x), 3)
+        return self._function(x)
 
 
 @contract
 class GlobalAvgPool1d(_GlobalPool1d):
     """The mean over all places: `(*batch, t, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
-    axis of no places.
-    **Source:** Lin et al. 2014, arXiv 1312.4400.
+    **Source:** `functional.global_avg_pool1d`; Lin et al. 2014, arXiv 1312.4400.
 
     >>> import jax.numpy as jnp
     >>> GlobalAvgPool1d()(jnp.ones((32, 8, 3, 4, 4))).shape
     (32, 3, 4, 4)
     """
 
-    _reduce = staticmethod(jnp.mean)
+    _function = staticmethod(global_avg_pool1d)
 
 
 @contract
 class GlobalAvgPool2d(_GlobalPool2d):
     """The mean over all places: `(*batch, h, w, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
-    axis of no places.
-    **Source:** Lin et al. 2014, arXiv 1312.4400.
+    **Source:** `functional.global_avg_pool2d`; Lin et al. 2014, arXiv 1312.4400.
 
     >>> import jax.numpy as jnp
     >>> GlobalAvgPool2d()(jnp.ones((32, 8, 8, 3, 4, 4))).shape
     (32, 3, 4, 4)
     """
 
-    _reduce = staticmethod(jnp.mean)
+    _function = staticmethod(global_avg_pool2d)
 
 
 @contract
 class GlobalAvgPool3d(_GlobalPool3d):
     """The mean over all places: `(*batch, d, h, w, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
-    axis of no places.
-    **Source:** Lin et al. 2014, arXiv 1312.4400.
+    **Source:** `functional.global_avg_pool3d`; Lin et al. 2014, arXiv 1312.4400.
 
     >>> import jax.numpy as jnp
     >>> GlobalAvgPool3d()(jnp.ones((2, 4, 4, 4, 3, 4, 4))).shape
     (2, 3, 4, 4)
     """
 
-    _reduce = staticmethod(jnp.mean)
+    _function = staticmethod(global_avg_pool3d)
 
 
 @contract
 class GlobalMaxPool1d(_GlobalPool1d):
     """The largest entry over all places: `(*batch, t, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
-    axis of no places.
-    **Source:** Lin et al. 2014, arXiv 1312.4400.
+    **Source:** `functional.global_max_pool1d`.
 
     >>> import jax.numpy as jnp
     >>> GlobalMaxPool1d()(jnp.ones((32, 8, 3, 4, 4))).shape
     (32, 3, 4, 4)
     """
 
-    _reduce = staticmethod(jnp.max)
+    _function = staticmethod(global_max_pool1d)
 
 
 @contract
 class GlobalMaxPool2d(_GlobalPool2d):
     """The largest entry over all places: `(*batch, h, w, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
-    axis of no places.
-    **Source:** Lin et al. 2014, arXiv 1312.4400.
+    **Source:** `functional.global_max_pool2d`.
 
     >>> import jax.numpy as jnp
     >>> GlobalMaxPool2d()(jnp.ones((32, 8, 8, 3, 4, 4))).shape
     (32, 3, 4, 4)
     """
 
-    _reduce = staticmethod(jnp.max)
+    _function = staticmethod(global_max_pool2d)
 
 
 @contract
 class GlobalMaxPool3d(_GlobalPool3d):
     """The largest entry over all places: `(*batch, d, h, w, p, n, n)` to `(*batch, p, n, n)`.
 
-    **Raises:** when called, `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an
-    axis of no places.
-    **Source:** Lin et al. 2014, arXiv 1312.4400.
+    **Source:** `functional.global_max_pool3d`.
 
     >>> import jax.numpy as jnp
     >>> GlobalMaxPool3d()(jnp.ones((2, 4, 4, 4, 3, 4, 4))).shape
     (2, 3, 4, 4)
     """
 
-    _reduce = staticmethod(jnp.max)
+    _function = staticmethod(global_max_pool3d)
+
+
+@contract
+class GlobalSumPool1d(_GlobalPool1d):
+    """The sum over all places: `(*batch, t, p, n, n)` to `(*batch, p, n, n)`.
+
+    **Source:** `functional.global_sum_pool1d`.
+
+    >>> import jax.numpy as jnp
+    >>> GlobalSumPool1d()(jnp.ones((32, 8, 3, 4, 4))).shape
+    (32, 3, 4, 4)
+    """
+
+    _function = staticmethod(global_sum_pool1d)
+
+
+@contract
+class GlobalSumPool2d(_GlobalPool2d):
+    """The sum over all places: `(*batch, h, w, p, n, n)` to `(*batch, p, n, n)`.
+
+    **Source:** `functional.global_sum_pool2d`.
+
+    >>> import jax.numpy as jnp
+    >>> GlobalSumPool2d()(jnp.ones((32, 8, 8, 3, 4, 4))).shape
+    (32, 3, 4, 4)
+    """
+
+    _function = staticmethod(global_sum_pool2d)
+
+
+@contract
+class GlobalSumPool3d(_GlobalPool3d):
+    """The sum over all places: `(*batch, d, h, w, p, n, n)` to `(*batch, p, n, n)`.
+
+    **Source:** `functional.global_sum_pool3d`.
+
+    >>> import jax.numpy as jnp
+    >>> GlobalSumPool3d()(jnp.ones((2, 4, 4, 4, 3, 4, 4))).shape
+    (2, 3, 4, 4)
+    """
+
+    _function = staticmethod(global_sum_pool3d)

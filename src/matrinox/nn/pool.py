@@ -1,12 +1,6 @@
 """Max, average and sum pools over windows of one, two or three axes."""
 
-from collections.abc import Callable
-from typing import ClassVar
-
-import equinox as eqx
-from jaxtyping import Array, Float, PRNGKeyArray
-
-from matrinox.contract import AnyArray, contract
+from matrinox.contract import contract
 from matrinox.functional import (
     avg_pool1d,
     avg_pool2d,
@@ -18,86 +12,15 @@ from matrinox.functional import (
     sum_pool2d,
     sum_pool3d,
 )
-from matrinox.functional.window import Padding, Sizes, pad_pairs, per_axis
+from matrinox.nn.base_pool import BasePool1d, BasePool2d, BasePool3d, WindowPool
 
 
 @contract
-class _Pool(eqx.Module):
-    window: Sizes = eqx.field(static=True)
-    stride: Sizes | None = eqx.field(static=True, default=None)
-    padding: Padding = eqx.field(static=True, default="VALID")
-    _axes: ClassVar[int]
-    _pool: ClassVar[Callable[..., Array]]
-
-    def __check_init__(self):
-        window = per_axis("window", self.window, self._axes)
-        if self.stride is not None:
-            per_axis("stride", self.stride, self._axes)
-        pad_pairs(self.padding, window)
-
-    def _apply(self, x: AnyArray) -> Array:
-        return self._pool(x, window=self.window, stride=self.stride, padding=self.padding)
-
-
-@contract
-class _Pool1d(_Pool):
-    _axes = 1
-
-    def __call__(
-        self, x: Float[AnyArray, "*batch t p n n"], *, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "*batch _ p n n"]:
-        """Pools entry by entry.
-
-        **Arguments:** `x`: `(*batch, t, p, n, n)`; `key`: not used.
-        **Returns:** `(*batch, t', p, n, n)`.
-        **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for a window
-        longer than a padded axis, and for padding as long as the window.
-        """
-        return self._apply(x)
-
-
-@contract
-class _Pool2d(_Pool):
-    _axes = 2
-
-    def __call__(
-        self, x: Float[AnyArray, "*batch h w p n n"], *, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "*batch _ _ p n n"]:
-        """Pools entry by entry.
-
-        **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `key`: not used.
-        **Returns:** `(*batch, h', w', p, n, n)`.
-        **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for a window
-        longer than a padded axis, and for padding as long as the window.
-        """
-        return self._apply(x)
-
-
-@contract
-class _Pool3d(_Pool):
-    _axes = 3
-
-    def __call__(
-        self, x: Float[AnyArray, "*batch d h w p n n"], *, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "*batch _ _ _ p n n"]:
-        """Pools entry by entry.
-
-        **Arguments:** `x`: `(*batch, d, h, w, p, n, n)`; `key`: not used.
-        **Returns:** `(*batch, d', h', w', p, n, n)`.
-        **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for a window
-        longer than a padded axis, and for padding as long as the window.
-        """
-        return self._apply(x)
-
-
-@contract
-class MaxPool1d(_Pool1d):
+class MaxPool1d(WindowPool, BasePool1d):
     """The largest of each window's entries: `(*batch, t, p, n, n)` to `(*batch, t', p, n, n)`.
 
-    **Arguments:** `window`, `stride`: an int, or one in a tuple, and a `None` stride is the window; `padding`:
-    as for `functional.max_pool1d`.
-    **Raises:** `ValueError` for a size below 1 or of another count of axes, and for padding that is negative or of a
-    wrong name or count.
+    **Arguments:** `window`, `stride`, `padding`, `dilation`, `input_dilation`: as for `functional.max_pool1d`.
+    **Raises:** `ValueError` as that function; for options without a meaning, when the layer is built.
     **Source:** `functional.max_pool1d`.
 
     >>> import jax.numpy as jnp
@@ -105,17 +28,15 @@ class MaxPool1d(_Pool1d):
     (32, 4, 3, 4, 4)
     """
 
-    _pool = staticmethod(max_pool1d)
+    _function = staticmethod(max_pool1d)
 
 
 @contract
-class MaxPool2d(_Pool2d):
+class MaxPool2d(WindowPool, BasePool2d):
     """The largest of each window's entries: `(*batch, h, w, p, n, n)` to `(*batch, h', w', p, n, n)`.
 
-    **Arguments:** `window`, `stride`: an int, or one for each axis, and a `None` stride is the window; `padding`:
-    as for `functional.max_pool2d`.
-    **Raises:** `ValueError` for a size below 1 or of another count of axes, and for padding that is negative or of a
-    wrong name or count.
+    **Arguments:** `window`, `stride`, `padding`, `dilation`, `input_dilation`: as for `functional.max_pool2d`.
+    **Raises:** `ValueError` as that function; for options without a meaning, when the layer is built.
     **Source:** `functional.max_pool2d`.
 
     >>> import jax.numpy as jnp
@@ -123,17 +44,15 @@ class MaxPool2d(_Pool2d):
     (32, 4, 4, 3, 4, 4)
     """
 
-    _pool = staticmethod(max_pool2d)
+    _function = staticmethod(max_pool2d)
 
 
 @contract
-class MaxPool3d(_Pool3d):
+class MaxPool3d(WindowPool, BasePool3d):
     """The largest of each window's entries: `(*batch, d, h, w, p, n, n)` to `(*batch, d', h', w', p, n, n)`.
 
-    **Arguments:** `window`, `stride`: an int, or one for each axis, and a `None` stride is the window; `padding`:
-    as for `functional.max_pool3d`.
-    **Raises:** `ValueError` for a size below 1 or of another count of axes, and for padding that is negative or of a
-    wrong name or count.
+    **Arguments:** `window`, `stride`, `padding`, `dilation`, `input_dilation`: as for `functional.max_pool3d`.
+    **Raises:** `ValueError` as that function; for options without a meaning, when the layer is built.
     **Source:** `functional.max_pool3d`.
 
     >>> import jax.numpy as jnp
@@ -141,17 +60,15 @@ class MaxPool3d(_Pool3d):
     (2, 2, 2, 2, 3, 4, 4)
     """
 
-    _pool = staticmethod(max_pool3d)
+    _function = staticmethod(max_pool3d)
 
 
 @contract
-class AvgPool1d(_Pool1d):
+class AvgPool1d(WindowPool, BasePool1d):
     """The mean of each window's entries: `(*batch, t, p, n, n)` to `(*batch, t', p, n, n)`.
 
-    **Arguments:** `window`, `stride`: an int, or one in a tuple, and a `None` stride is the window; `padding`:
-    as for `functional.avg_pool1d`.
-    **Raises:** `ValueError` for a size below 1 or of another count of axes, and for padding that is negative or of a
-    wrong name or count.
+    **Arguments:** `window`, `stride`, `padding`, `dilation`, `input_dilation`: as for `functional.avg_pool1d`.
+    **Raises:** `ValueError` as that function; for options without a meaning, when the layer is built.
     **Source:** `functional.avg_pool1d`.
 
     >>> import jax.numpy as jnp
@@ -159,17 +76,15 @@ class AvgPool1d(_Pool1d):
     (32, 4, 3, 4, 4)
     """
 
-    _pool = staticmethod(avg_pool1d)
+    _function = staticmethod(avg_pool1d)
 
 
 @contract
-class AvgPool2d(_Pool2d):
+class AvgPool2d(WindowPool, BasePool2d):
     """The mean of each window's entries: `(*batch, h, w, p, n, n)` to `(*batch, h', w', p, n, n)`.
 
-    **Arguments:** `window`, `stride`: an int, or one for each axis, and a `None` stride is the window; `padding`:
-    as for `functional.avg_pool2d`.
-    **Raises:** `ValueError` for a size below 1 or of another count of axes, and for padding that is negative or of a
-    wrong name or count.
+    **Arguments:** `window`, `stride`, `padding`, `dilation`, `input_dilation`: as for `functional.avg_pool2d`.
+    **Raises:** `ValueError` as that function; for options without a meaning, when the layer is built.
     **Source:** `functional.avg_pool2d`.
 
     >>> import jax.numpy as jnp
@@ -177,17 +92,15 @@ class AvgPool2d(_Pool2d):
     (32, 4, 4, 3, 4, 4)
     """
 
-    _pool = staticmethod(avg_pool2d)
+    _function = staticmethod(avg_pool2d)
 
 
 @contract
-class AvgPool3d(_Pool3d):
+class AvgPool3d(WindowPool, BasePool3d):
     """The mean of each window's entries: `(*batch, d, h, w, p, n, n)` to `(*batch, d', h', w', p, n, n)`.
 
-    **Arguments:** `window`, `stride`: an int, or one for each axis, and a `None` stride is the window; `padding`:
-    as for `functional.avg_pool3d`.
-    **Raises:** `ValueError` for a size below 1 or of another count of axes, and for padding that is negative or of a
-    wrong name or count.
+    **Arguments:** `window`, `stride`, `padding`, `dilation`, `input_dilation`: as for `functional.avg_pool3d`.
+    **Raises:** `ValueError` as that function; for options without a meaning, when the layer is built.
     **Source:** `functional.avg_pool3d`.
 
     >>> import jax.numpy as jnp
@@ -195,17 +108,15 @@ class AvgPool3d(_Pool3d):
     (2, 2, 2, 2, 3, 4, 4)
     """
 
-    _pool = staticmethod(avg_pool3d)
+    _function = staticmethod(avg_pool3d)
 
 
 @contract
-class SumPool1d(_Pool1d):
+class SumPool1d(WindowPool, BasePool1d):
     """The sum of each window's entries: `(*batch, t, p, n, n)` to `(*batch, t', p, n, n)`.
 
-    **Arguments:** `window`, `stride`: an int, or one in a tuple, and a `None` stride is the window; `padding`:
-    as for `functional.sum_pool1d`.
-    **Raises:** `ValueError` for a size below 1 or of another count of axes, and for padding that is negative or of a
-    wrong name or count.
+    **Arguments:** `window`, `stride`, `padding`, `dilation`, `input_dilation`: as for `functional.sum_pool1d`.
+    **Raises:** `ValueError` as that function; for options without a meaning, when the layer is built.
     **Source:** `functional.sum_pool1d`.
 
     >>> import jax.numpy as jnp
@@ -213,17 +124,15 @@ class SumPool1d(_Pool1d):
     (32, 4, 3, 4, 4)
     """
 
-    _pool = staticmethod(sum_pool1d)
+    _function = staticmethod(sum_pool1d)
 
 
 @contract
-class SumPool2d(_Pool2d):
+class SumPool2d(WindowPool, BasePool2d):
     """The sum of each window's entries: `(*batch, h, w, p, n, n)` to `(*batch, h', w', p, n, n)`.
 
-    **Arguments:** `window`, `stride`: an int, or one for each axis, and a `None` stride is the window; `padding`:
-    as for `functional.sum_pool2d`.
-    **Raises:** `ValueError` for a size below 1 or of another count of axes, and for padding that is negative or of a
-    wrong name or count.
+    **Arguments:** `window`, `stride`, `padding`, `dilation`, `input_dilation`: as for `functional.sum_pool2d`.
+    **Raises:** `ValueError` as that function; for options without a meaning, when the layer is built.
     **Source:** `functional.sum_pool2d`.
 
     >>> import jax.numpy as jnp
@@ -231,17 +140,15 @@ class SumPool2d(_Pool2d):
     (32, 4, 4, 3, 4, 4)
     """
 
-    _pool = staticmethod(sum_pool2d)
+    _function = staticmethod(sum_pool2d)
 
 
 @contract
-class SumPool3d(_Pool3d):
+class SumPool3d(WindowPool, BasePool3d):
     """The sum of each window's entries: `(*batch, d, h, w, p, n, n)` to `(*batch, d', h', w', p, n, n)`.
 
-    **Arguments:** `window`, `stride`: an int, or one for each axis, and a `None` stride is the window; `padding`:
-    as for `functional.sum_pool3d`.
-    **Raises:** `ValueError` for a size below 1 or of another count of axes, and for padding that is negative or of a
-    wrong name or count.
+    **Arguments:** `window`, `stride`, `padding`, `dilation`, `input_dilation`: as for `functional.sum_pool3d`.
+    **Raises:** `ValueError` as that function; for options without a meaning, when the layer is built.
     **Source:** `functional.sum_pool3d`.
 
     >>> import jax.numpy as jnp
@@ -249,4 +156,4 @@ class SumPool3d(_Pool3d):
     (2, 2, 2, 2, 3, 4, 4)
     """
 
-    _pool = staticmethod(sum_pool3d)
+    _function = staticmethod(sum_pool3d)
