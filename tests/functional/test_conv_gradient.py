@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +79,21 @@ def test_value_and_gradients_of_both_orders_equal_those_of_plain_autodiff(x64, n
 
     x, w = draw_operands(geometry)
     assert_same(derivatives(convolve)(x, w), derivatives(plain)(x, w))
+
+
+def test_derivatives_of_both_orders_of_half_precision_can_be_summed_in_float32(x64):
+    geometry = replace(OPTIONS["all"], accumulation="float32")
+    x, w = (operand.astype(jnp.bfloat16) for operand in draw_operands(geometry))
+
+    def derivatives(conv):
+        loss = bent(conv, geometry)
+        return jax.jit(lambda x, w: (conv(x, w, geometry), gradients(loss)(x, w), second_gradients(loss)(x, w)))
+
+    ours = derivatives(convolve)(x, w)
+    assert [leaf.dtype for leaf in jax.tree.leaves(ours)] == [jnp.float32, *(jnp.bfloat16,) * 4]
+    theirs = derivatives(lambda x, w, geometry: plain(x, w, OPTIONS["all"]))(x.astype(float), w.astype(float))
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a.astype(float), b, rtol=0.05, atol=0.02 * float(jnp.abs(b).max()))
 
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 3), (0, 3)])

@@ -1,5 +1,7 @@
 """Input dilation, batch groups, layouts, precision and the dtype of the sums of a convolution."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -146,14 +148,14 @@ def test_value_and_gradients_of_float32_summed_in_float64_are_those_of_float64_r
     x = jnp.asarray(draw(2, 5, 4, 2, 2, 2), jnp.float32)
     g = jnp.asarray(draw(3, *jax.eval_shape(conv, params, x).shape), jnp.float32)
 
-    def pulled_back(params, x, **options):
-        y, back = jax.vjp(lambda params, x: conv(params, x, stride=1, **options), params, x)
+    @partial(jax.jit, static_argnames="sums")
+    def pulled_back(params, x, sums=None):
+        y, back = jax.vjp(lambda params, x: conv(params, x, accumulation_dtype=sums), params, x)
         return jax.tree.leaves((y, back(g.astype(y.dtype))))
 
     wide = pulled_back(*jax.tree.map(lambda leaf: leaf.astype(jnp.float64), (params, x)))
-    for name, ours, plain, exact in zip(
-        "yWBx", pulled_back(params, x, accumulation_dtype="float64"), pulled_back(params, x), wide, strict=True
-    ):
+    both = pulled_back(params, x, sums="float64"), pulled_back(params, x)
+    for name, ours, plain, exact in zip("yWBx", *both, wide, strict=True):
         assert ours.dtype == jnp.float32
         if name != "B":
             # The bias and its gradient take no part in the convolution.

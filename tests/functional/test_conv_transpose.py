@@ -1,3 +1,5 @@
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,8 @@ from matrinox.params import MatrixParams
 CONV = {1: matrix_conv1d, 2: matrix_conv2d, 3: matrix_conv3d}
 TRANSPOSE = {1: matrix_conv_transpose1d, 2: matrix_conv_transpose2d, 3: matrix_conv_transpose3d}
 
+KEY = jax.random.key(0)
+
 every_rank = pytest.mark.parametrize("axes", [1, 2, 3])
 
 
@@ -36,6 +40,12 @@ def matched(W, groups):
     W = np.flip(np.asarray(W), tuple(range(2, 2 + len(kernel))))
     W = np.swapaxes(W.reshape(groups, q // groups, each, *kernel, n, n), 1, 2)
     return np.swapaxes(W.reshape(groups * each, q // groups, *kernel, n, n), -1, -2)
+
+
+def as_eqx(params, skeleton):
+    """Their layer at n = 1, drawn at no compute, with our weights."""
+    weights = params.W[..., 0, 0], params.B.reshape(skeleton.bias.shape)
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), skeleton, weights)
 
 
 def test_each_place_spreads_over_the_kernel_from_its_end_to_its_start():
@@ -62,19 +72,20 @@ def test_conv_transpose_equals_eqx_conv_transpose_when_n_is_1(x64, axes, options
     theirs = {"padding": 0, **options}
     if isinstance(theirs["padding"], tuple):
         theirs["padding"] = tuple((side, side) if isinstance(side, int) else side for side in theirs["padding"])
-    theirs = eqx.nn.ConvTranspose(axes, 4, 8, kernel, **theirs, key=jax.random.key(0))
-    params = MatrixParams(theirs.weight[..., None, None], theirs.bias.reshape(8, 1, 1))
-    x = draw(1, *(4, 3, 3)[:axes], 4)
+    params = draw_params(4 // options.get("groups", 1), 8, 1, *kernel)
+    theirs = as_eqx(params, eqx.filter_eval_shape(eqx.nn.ConvTranspose, axes, 4, 8, kernel, **theirs, key=KEY))
+    x = draw(2, *(4, 3, 3)[:axes], 4)
     expected = np.moveaxis(eqx.filter_jit(theirs)(np.moveaxis(x, -1, 0)), 0, -1)
-    y = TRANSPOSE[axes](params, x[..., None, None], **options)
+    y = jax.jit(lambda x: TRANSPOSE[axes](params, x, **options))(x[..., None, None])
     np.testing.assert_allclose(y[..., 0, 0], expected, rtol=1e-10, atol=1e-12)
 
 
 def test_same_of_eqx_with_a_stride_is_a_padding_of_ours(x64):
     # Theirs takes off what a convolution of that stride needs (here e - stride = 1), ours what one of stride 1 does.
-    theirs = eqx.nn.ConvTranspose1d(2, 3, 3, stride=2, padding="SAME", key=jax.random.key(0))
-    params = MatrixParams(theirs.weight[..., None, None], theirs.bias.reshape(3, 1, 1))
-    x = draw(1, 4, 2)
+    params = draw_params(2, 3, 1, 3)
+    theirs = eqx.filter_eval_shape(eqx.nn.ConvTranspose1d, 2, 3, 3, stride=2, padding="SAME", key=KEY)
+    theirs = as_eqx(params, theirs)
+    x = draw(2, 4, 2)
     expected = np.asarray(theirs(x.T).T)
     ours = matrix_conv_transpose1d(params, x[..., None, None], stride=2, padding=((0, 1),))
     np.testing.assert_allclose(ours[..., 0, 0], expected, rtol=1e-10, atol=1e-12)
@@ -95,13 +106,19 @@ def test_conv_transpose_is_the_adjoint_of_conv(x64, axes, space, output_padding,
     groups = options.get("groups", 1)
     W = draw(0, 4, 2 // groups, *(3, 2, 3)[:axes], 3, 3)
     x = draw(1, *space, 2, 3, 3)
-    y = CONV[axes](MatrixParams(W), x, **options)
-    other = draw(2, *y.shape)
-    back = TRANSPOSE[axes](MatrixParams(matched(W, groups)), other, output_padding=output_padding, **options)
+    conv = partial(CONV[axes], MatrixParams(W), **options)
+    other = draw(2, *jax.eval_shape(conv, x).shape)
+
+    @jax.jit
+    def run(x, other):
+        y, pull = jax.vjp(conv, x)
+        return y, TRANSPOSE[axes](MatrixParams(W_t), other, output_padding=output_padding, **options), *pull(other)
+
+    W_t = matched(W, groups)
+    y, back, pulled = run(x, other)
     assert back.shape == x.shape
     np.testing.assert_allclose(np.vdot(y, other), np.vdot(x, back), rtol=1e-12)
-    _, pull = jax.vjp(lambda x: CONV[axes](MatrixParams(W), x, **options), jnp.asarray(x))
-    np.testing.assert_allclose(back, pull(jnp.asarray(other))[0], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(back, pulled, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -54,13 +54,14 @@ def test_conv_transpose_equals_eqx_conv_transpose_when_n_is_1(axes, options):
     ours = TRANSPOSES[axes](p=4, q=6, n=1, kernel=kernel, initializer=drawn, key=jax.random.key(0), **options)
     if ours.bias is not None:
         ours = with_random_bias(ours)
-    theirs = THEIRS[axes](4, 6, kernel, key=jax.random.key(1), **options)
+    theirs = eqx.filter_eval_shape(THEIRS[axes], 4, 6, kernel, key=jax.random.key(1), **options)
     theirs = eqx.tree_at(lambda layer: layer.weight, theirs, ours.weight[..., 0, 0])
     if ours.bias is not None:
         theirs = eqx.tree_at(lambda layer: layer.bias, theirs, ours.bias.reshape(6, *(1,) * axes))
     x = normal(2, *(4, 3, 3)[:axes], 4)
-    expected = jnp.moveaxis(jax.vmap(theirs)(jnp.moveaxis(x, -1, 1)), 1, -1)
-    np.testing.assert_allclose(ours(x[..., None, None])[..., 0, 0], expected, rtol=1e-4, atol=1e-5)
+    expected = np.moveaxis(eqx.filter_jit(eqx.filter_vmap(theirs))(np.moveaxis(x, -1, 1)), 1, -1)
+    y = eqx.filter_jit(ours)(x[..., None, None])
+    np.testing.assert_allclose(y[..., 0, 0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_conv_transpose_hands_every_option_on():
@@ -107,9 +108,8 @@ def test_conv_transpose_brings_back_the_space_that_a_convolution_took():
     assert nn.Sequential([down, nn.ReLU(), up])(x).shape == x.shape
 
 
-@pytest.mark.parametrize("stride", [1, (2, 3)])
-def test_the_default_weight_keeps_the_variance_of_the_entries(stride):
-    layer = ConvTranspose2d(p=16, q=32, n=4, kernel=3, stride=stride, key=jax.random.key(0))
+def test_the_default_weight_keeps_the_variance_of_the_entries():
+    layer = ConvTranspose2d(p=16, q=32, n=4, kernel=3, stride=(2, 3), key=jax.random.key(0))
     y = layer(normal(4, 8, 8, 16, 4, 4))
     # Away from the edge, where fewer places are met.
     assert float(jnp.var(y[:, 3:-3, 3:-3])) == pytest.approx(1.0, rel=0.1)
