@@ -1,5 +1,6 @@
 """Every code block of the README does what the page says."""
 
+import inspect
 import re
 import shlex
 import shutil
@@ -7,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
+import matnets
 import pytest
 
-from matrinox import ContractError
+from matrinox import ContractError, functional, nn
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -67,3 +70,45 @@ def test_other_commands_run_on_what_the_first_one_leaves(tmp_path):
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def shelf_rows() -> list[tuple[str, str, str]]:
+    lines = README.split("## The shelf")[1].split("\n## ")[0].splitlines()
+    cells = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines if line.startswith("|")]
+    return [(layer, function, peers) for layer, function, peers in cells[2:]]
+
+
+def names(text: str) -> list[str]:
+    """`Conv1d/2d` is short for `Conv1d` and `Conv2d`."""
+    found = []
+    for name in re.findall(r"`([^`]+)`", text):
+        first, *others = name.split("/")
+        found += [first, *(first[:-2] + other for other in others)]
+    return found
+
+
+def peer_names(peer: str) -> set[str]:
+    parts = [part.strip() for _, _, peers in shelf_rows() for part in peers.split(";")]
+    return {name for part in parts if peer in part.split("`")[0] for name in names(part)}
+
+
+def test_the_shelf_holds_every_layer_once():
+    assert sorted(name for layer, _, _ in shelf_rows() for name in names(layer)) == sorted(nn.__all__)
+
+
+def test_the_shelf_holds_every_function_once():
+    functions = [name for name in functional.__all__ if inspect.isfunction(getattr(functional, name))]
+    assert sorted(name for _, function, _ in shelf_rows() for name in names(function)) == sorted(functions)
+
+
+def test_the_shelf_has_all_of_matnets():
+    rooms = [matnets.activations, matnets.conv, matnets.lax, matnets.nn]
+    utilities = {"embed_pixels", "embed_sequence"}
+    assert all(hasattr(matnets.utils, name) for name in utilities)
+    assert peer_names("MATNETS") == {"dense"} | utilities | {name for room in rooms for name in room.__all__}
+
+
+def test_the_shelf_names_layers_that_equinox_has():
+    found = peer_names("Equinox")
+    assert len(found) > 20
+    assert [name for name in found if not hasattr(eqx.nn, name)] == []
