@@ -77,7 +77,7 @@ def lstm_step(
     **Returns:** `(carry, y)`, y being `h'` `(*batch, q, n, n)`: the carry of the dtypes it came in, y of that which `x`
     and `params` have in common.
     **Raises:** `ContractError` if the trailing axes are not `(q, n, n)` and `(p, n, n)`, for gates that are missing,
-    unknown or of different shapes, and if 4 does not divide those of `W`; `ValueError` for an unknown `gating`.
+    unknown or of different shapes, and if 4 does not divide those of `W`; `ContractError` for an unknown `gating`.
     **Source:** MATNETS 1.1.0, `lstm_step`, and with `"raw_matmul"` MATNETS 3.2.5; Hochreiter and Schmidhuber 1997.
     """
     fused = _fused(params, "ifgo")
@@ -160,7 +160,8 @@ def gru_advance(
 
 
 def _rnn(product: _Product, carry: AnyArray, activation: Activation, dtype: np.dtype) -> tuple[Array, Array]:
-    h = activation(product(jnp.asarray(carry), _ALL))
+    carry = jnp.asarray(carry)
+    h = activation(product(carry, _ALL))
     return h.astype(carry.dtype), h.astype(dtype)
 
 
@@ -171,9 +172,9 @@ def _lstm(
     gating: Gating,
     dtype: np.dtype,
 ) -> tuple[tuple[Array, Array], Array]:
-    h, c = carry
+    h, c = map(jnp.asarray, carry)
     gate, state = activations
-    i, f, g, o = jnp.split(product(jnp.asarray(h), _ALL), 4, axis=-3)
+    i, f, g, o = jnp.split(product(h, _ALL), 4, axis=-3)
     act = _GATINGS[gating]
     # The sum runs over all of time: in half precision it would stop growing.
     memory = act(gate(f), widen(c)) + act(gate(i), state(g))
@@ -188,6 +189,7 @@ def _gru(product: _Product, carry: AnyArray, dtype: np.dtype) -> tuple[Array, Ar
 
 
 def _interpolated(z: Array, n: Array, carry: AnyArray, dtype: np.dtype) -> tuple[Array, Array]:
+    carry = jnp.asarray(carry)
     h = (1 - z) * n + z * widen(carry)
     return h.astype(carry.dtype), h.astype(dtype)
 

@@ -160,31 +160,41 @@ class Recurrent(BaseRecurrent):
         dtype = jnp.result_type(x, *filter(eqx.is_inexact_array, jax.tree.leaves(self.cell)))
         start = self.initial_carry(tuple(batch), jnp.promote_types(dtype, jnp.float32))
         carry = start if carry is None else _like(carry, start, tuple(batch))
-        valid = None
         if lengths is not None:
             _require_lengths(lengths, t)
             _require_batched(carry, tuple(batch))
-            valid = jnp.moveaxis(jnp.arange(t) < jnp.asarray(lengths)[..., None], -1, 0)
-        steps = jnp.moveaxis(x, -4, 0)
-        if valid is not None:
-            # Chosen away behind the cell alone, a NaN would come back through the gradient.
-            steps = _chosen(valid, steps, jnp.zeros_like(steps))
-        split = can_split(self.cell)
-        if split:
-            steps = self.cell.project(steps)
-        keys = None if split or key is None else jax.random.split(key, t)
+            lengths = jnp.asarray(lengths)
+        carry, y = _scan(self.cell, carry, x, lengths, key, self.reverse, self.unroll)
+        return carry, y.astype(dtype)
 
-        def take(carry: PyTree, step: tuple[Array, Array | None, Array | None]) -> tuple[PyTree, Array]:
-            x, valid, key = step
-            after, y = self.cell.advance(carry, x) if split else _called(self.cell, carry, x, key)
-            y = y.astype(dtype)
-            if valid is None:
-                return after, y
-            after = jax.tree.map(lambda new, old: _chosen(valid, new, old), after, carry)
-            return after, _chosen(valid, y, jnp.zeros_like(y))
 
-        carry, y = jax.lax.scan(take, carry, (steps, valid, keys), length=t, reverse=self.reverse, unroll=self.unroll)
-        return carry, jnp.moveaxis(y, 0, -4)
+# Compiled by itself, so that a call outside `jit` does not compile the loop anew.
+@eqx.filter_jit
+def _scan(
+    cell: Any, carry: PyTree, x: Array, lengths: Array | None, key: Array | None, reverse: bool, unroll: int
+) -> tuple[PyTree, Array]:
+    steps = jnp.moveaxis(x, -4, 0)
+    t = len(steps)
+    valid = None
+    if lengths is not None:
+        valid = jnp.moveaxis(jnp.arange(t) < lengths[..., None], -1, 0)
+        # Chosen away behind the cell alone, a NaN would come back through the gradient.
+        steps = _chosen(valid, steps, jnp.zeros_like(steps))
+    split = can_split(cell)
+    if split:
+        steps = cell.project(steps)
+    keys = None if split or key is None else jax.random.split(key, t)
+
+    def take(carry: PyTree, step: tuple[Array, Array | None, Array | None]) -> tuple[PyTree, Array]:
+        x, valid, key = step
+        after, y = cell.advance(carry, x) if split else _called(cell, carry, x, key)
+        if valid is None:
+            return after, y
+        after = jax.tree.map(lambda new, old: _chosen(valid, new, old), after, carry)
+        return after, _chosen(valid, y, jnp.zeros_like(y))
+
+    carry, y = jax.lax.scan(take, carry, (steps, valid, keys), length=t, reverse=reverse, unroll=unroll)
+    return carry, jnp.moveaxis(y, 0, -4)
 
 
 def _require_cell(cell: Any) -> None:

@@ -213,8 +213,6 @@ def _parts(carry: PyTree, count: int) -> Sequence[PyTree]:
     if carry is None:
         return (None,) * count
     if not isinstance(carry, tuple) or len(carry) != count:
-        raise ContractError(
-            f"`carry` (={eqx.tree_pformat(carry, short_arrays=True)}) must be a tuple of {count}, as initial_carry gives "
-            "it."
-        )
+        got = eqx.tree_pformat(carry, short_arrays=True)
+        raise ContractError(f"`carry` (={got}) must be a tuple of {count}, as initial_carry gives it.")
     return carry

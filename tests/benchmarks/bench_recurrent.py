@@ -1,0 +1,63 @@
+"""An LSTM over a sequence, ours beside a scan of matnets' steps: `pytest tests/benchmarks/bench_recurrent.py -s`.
+
+Theirs is one product for each gate and step, ours one for all, with the input's part taken out of the loop. The ratios
+are of one run; nothing is asserted, since times are the machine's.
+"""
+
+import time
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import matnets
+import pytest
+
+from matrinox.nn import LSTMCell, Recurrent
+
+# Batch, steps, p, q, n.
+SIZES = [(32, 64, 4, 8, 2), (32, 64, 8, 16, 4), (64, 128, 16, 16, 4), (64, 64, 32, 32, 4)]
+
+
+def by_matnets(cell, x):
+    weights = jnp.split(cell.weight, 4)
+    params = {
+        name: matnets.MatrixParams(W, B) for name, W, B in zip("ifgo", weights, jnp.split(cell.bias, 4), strict=True)
+    }
+    start = cell.initial_carry()
+
+    def run(x):
+        return jax.lax.scan(lambda carry, x: matnets.nn.lstm_step(params, carry, x), start, x)[1]
+
+    return jax.vmap(run)(x)
+
+
+def by_matrinox(cell, x):
+    return Recurrent(cell)(x)
+
+
+def gradient(run):
+    return lambda cell, x: eqx.filter_grad(lambda cell: jnp.sum(run(cell, x) ** 2))(cell)
+
+
+def milliseconds(runs, *operands):
+    """The best of several rounds of each, taken in turn, so that both meet the same load."""
+    compiled = [eqx.filter_jit(run) for run in runs]
+    best = [float("inf")] * len(runs)
+    for _ in range(10):
+        for index, run in enumerate(compiled):
+            jax.block_until_ready(jax.tree.leaves(eqx.filter(run(*operands), eqx.is_array)))
+            start = time.perf_counter()
+            jax.block_until_ready(jax.tree.leaves(eqx.filter(run(*operands), eqx.is_array)))
+            best[index] = min(best[index], time.perf_counter() - start)
+    return [1e3 * seconds for seconds in best]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def bench_lstm(size):
+    batch, t, p, q, n = size
+    # matnets' gates multiply as matrices; the cost of that is in both.
+    cell = LSTMCell(p=p, q=q, n=n, gating="raw_matmul", key=jax.random.key(0))
+    x = 0.1 * jax.random.normal(jax.random.key(1), (batch, t, p, n, n))
+    for name, part in (("forward", lambda run: run), ("gradient", gradient)):
+        theirs, ours = milliseconds([part(by_matnets), part(by_matrinox)], cell, x)
+        print(f"\n{name:9} {size}: {theirs:.2f} ms by matnets, {ours:.2f} ours ({theirs / ours:.2f}×)")
