@@ -19,9 +19,10 @@ ROWS = {
     "MaxdPool1d": Row(without(nn.MaxdPool1d, 2), SEQUENCE, WRONG_SEQUENCE),
     "MaxdPool2d": Row(without(nn.MaxdPool2d, 3, stride=2, padding="SAME"), IMAGE, WRONG_IMAGE),
     "MaxdPool3d": Row(without(nn.MaxdPool3d, 2), VOLUME, WRONG_VOLUME),
-    "AvgdPool1d": Row(without(nn.AvgdPool1d, 2), SEQUENCE, WRONG_SEQUENCE),
-    "AvgdPool2d": Row(without(nn.AvgdPool2d, 3, stride=2, padding="SAME"), IMAGE, WRONG_IMAGE),
-    "AvgdPool3d": Row(without(nn.AvgdPool3d, 2), VOLUME, WRONG_VOLUME),
+    # Few matrices: among many, one is so close to singular that finite differences are no measure.
+    "AvgdPool1d": Row(without(nn.AvgdPool1d, 2), (3, 1, 3, 3), WRONG_SEQUENCE),
+    "AvgdPool2d": Row(without(nn.AvgdPool2d, 2, stride=1, padding="SAME"), (3, 1, 1, 3, 3), WRONG_IMAGE),
+    "AvgdPool3d": Row(without(nn.AvgdPool3d, 2, padding="SAME"), (3, 1, 1, 1, 3, 3), WRONG_VOLUME),
     "AdaptiveAvgPool1d": Row(without(nn.AdaptiveAvgPool1d, 3), SEQUENCE, WRONG_SEQUENCE),
     "AdaptiveAvgPool2d": Row(without(nn.AdaptiveAvgPool2d, (3, 2)), IMAGE, WRONG_IMAGE),
     "AdaptiveAvgPool3d": Row(without(nn.AdaptiveAvgPool3d, (2, 1, 2)), VOLUME, WRONG_VOLUME),
