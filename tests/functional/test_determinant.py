@@ -78,6 +78,13 @@ def test_gradients_are_finite_and_right_at_every_rank(x64, n, rank):
     assert rank == n or not root_gradient.any()
 
 
+def test_the_gradient_is_right_where_elimination_meets_a_zero_before_the_last_pivot():
+    x = jnp.diag(jnp.array([1.0, 0.0, 2.0, 3.0, 4.0]))
+    np.testing.assert_allclose(jax.grad(det)(x), 24 * jnp.zeros((5, 5)).at[1, 1].set(1), rtol=1e-6, atol=1e-6)
+    # JAX's own takes it for a matrix of rank n − 2.
+    assert not jax.grad(jnp.linalg.det)(x).any()
+
+
 @pytest.mark.parametrize("n", [4, 5])
 def test_derivatives_are_finite_where_singular_values_repeat(x64, n):
     x = np.eye(n)

@@ -338,7 +338,7 @@ def test_an_exponential_that_is_not_taken_has_no_gradient():
 @pytest.mark.parametrize("name", DEVIATIONS["test_integers_are_refused"][0].split())
 def test_integers_are_refused(name):
     x = np.ones((2, 2, 2, 2), np.int32)
-    arguments = {"embed_pixels": (x, 2), "embed_sequence": (x, 2)}
+    arguments: dict[str, tuple[Any, ...]] = {"embed_pixels": (x, 2), "embed_sequence": (x, 2)}
     arguments["dense"] = (MatrixParams(jnp.ones((1, 2, 2, 2)), jnp.ones((1, 2, 2))), x[0])
     options = {"window_size": 2} if "pool" in name else {}
     with pytest.raises(ContractError, match="int32"):

@@ -209,7 +209,7 @@ def _change_of_cofactors_by_inverse(x: Array, dx: Array) -> Array:
 
 def _svd(x: Array) -> tuple[Array, Array, Array, Array]:
     left, values, right = jnp.linalg.svd(x)
-    return left, values, right, jnp.linalg.slogdet(left)[0] * jnp.linalg.slogdet(right)[0]
+    return left, values, right, jnp.linalg.slogdet(left @ right)[0]
 
 
 def _products_without(values: Array) -> Array:
