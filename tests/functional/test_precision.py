@@ -49,8 +49,7 @@ def test_a_pair_names_no_algorithm():
 
 @pytest.mark.parametrize("given", [jnp.float32, "float32", np.dtype("float32"), np.float64])
 def test_the_dtype_of_a_sum_is_kept_as_one_that_jax_has(given):
-    assert sum_dtype(given) == np.dtype("float32")
-    assert hash(sum_dtype(given)) == hash(np.dtype("float32"))
+    assert sum_dtype(given) == "float32"
 
 
 def test_no_dtype_of_a_sum_leaves_it_to_the_compiler():
@@ -68,4 +67,4 @@ def test_sums_narrower_than_what_is_summed_are_refused(narrow):
     inputs = np.dtype("float32")
     with pytest.raises(ValueError, match=rf"\(={narrow}\) must hold what is summed, of float32: choose float32 or"):
         sum_dtype_of(narrow, inputs)
-    assert sum_dtype_of("float32", jnp.dtype(narrow)) == inputs
+    assert sum_dtype_of("float32", jnp.dtype(narrow)) == "float32"

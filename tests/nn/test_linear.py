@@ -238,3 +238,11 @@ def test_an_unknown_precision_and_sums_of_integers_are_refused():
     layer = Dense(p=2, q=3, n=4, accumulation_dtype=jnp.bfloat16, key=jax.random.key(0))
     with pytest.raises(ValueError, match=r"`accumulation_dtype` \(=bfloat16\) must hold what is summed, of float32"):
         layer(jnp.ones((2, 4, 4)))
+
+
+def test_layers_that_differ_in_the_dtype_of_their_sums_are_compiled_apart(x64):
+    # NumPy's float64 equals None.
+    options = {"p": 2, "q": 2, "n": 2, "dtype": "float32", "key": jax.random.key(0)}
+    layers = [Dense(**options), Dense(**options, accumulation_dtype="float64")]
+    assert [layer.accumulation_dtype for layer in layers] == [None, "float64"]
+    assert jax.tree.structure(layers[0]) != jax.tree.structure(layers[1])

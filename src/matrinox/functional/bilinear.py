@@ -49,12 +49,12 @@ def bilinear_dense(
     return (y + B).astype(jnp.result_type(dtype, B))
 
 
-def _written_out(U: Array, V: Array, X: Array, precision: Precision, wide: jnp.dtype) -> Array:
+def _written_out(U: Array, V: Array, X: Array, precision: Precision, wide: DTypeLike) -> Array:
     K = _product("qprai,qprjc->qacpij", U, V, precision, wide).astype(jnp.result_type(U, V, X))
     return _product("bpij,qacpij->bqac", X, K, precision, wide)
 
 
-def _scanned(U: Array, V: Array, X: Array, precision: Precision, wide: jnp.dtype) -> Array:
+def _scanned(U: Array, V: Array, X: Array, precision: Precision, wide: DTypeLike) -> Array:
     # Of each step the backward pass would keep all products U X, p times what the forward pass holds.
     @jax.checkpoint
     def add(y: Array, neuron: tuple[Array, Array, Array]) -> tuple[Array, None]:
@@ -66,5 +66,5 @@ def _scanned(U: Array, V: Array, X: Array, precision: Precision, wide: jnp.dtype
     return jax.lax.scan(add, start, (jnp.moveaxis(U, 1, 0), jnp.moveaxis(V, 1, 0), jnp.moveaxis(X, 1, 0)))[0]
 
 
-def _product(subscripts: str, a: Array, b: Array, precision: Precision, wide: jnp.dtype) -> Array:
+def _product(subscripts: str, a: Array, b: Array, precision: Precision, wide: DTypeLike) -> Array:
     return jnp.einsum(subscripts, a, b, precision=precision, preferred_element_type=wide)

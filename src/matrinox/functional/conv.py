@@ -184,8 +184,7 @@ def sums_of(params: MatrixParams, x: Array, precision: Precision, accumulation_d
     **Raises:** `ValueError` for an unknown `precision`, and for a dtype that is not of floats or too narrow.
     """
     require_precision(precision)
-    dtype = sum_dtype_of(accumulation_dtype, jnp.result_type(x, params.W))
-    return None if dtype is None else dtype.name
+    return sum_dtype_of(accumulation_dtype, jnp.result_type(x, params.W))
 
 
 def apply_kernel(params: MatrixParams, x: Array, geometry: Geometry) -> Array:

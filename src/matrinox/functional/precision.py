@@ -42,8 +42,8 @@ def require_precision(precision: Precision) -> None:
             )
 
 
-def sum_dtype(accumulation_dtype: DTypeLike | None) -> np.dtype | None:
-    """The dtype that sums are taken in, as a layer keeps it; `None` leaves it to the compiler.
+def sum_dtype(accumulation_dtype: DTypeLike | None) -> str | None:
+    """The dtype that sums are taken in, by name, as a layer keeps it; `None` leaves it to the compiler.
 
     **Raises:** `ValueError` if it is not of floats.
     """
@@ -52,10 +52,11 @@ def sum_dtype(accumulation_dtype: DTypeLike | None) -> np.dtype | None:
     dtype = jnp.dtype(accumulation_dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"`accumulation_dtype` (={dtype}) must be a float dtype: use float32 for half precision.")
-    return jax.dtypes.canonicalize_dtype(dtype)
+    # By name: NumPy's float64 equals None, so that `jit` would take one layer for the other.
+    return jax.dtypes.canonicalize_dtype(dtype).name
 
 
-def sum_dtype_of(accumulation_dtype: DTypeLike | None, inputs: np.dtype) -> np.dtype | None:
+def sum_dtype_of(accumulation_dtype: DTypeLike | None, inputs: np.dtype) -> str | None:
     """`sum_dtype`, for inputs of a dtype that are to be summed in it.
 
     **Raises:** `ValueError` also if it is narrower than that of the inputs.

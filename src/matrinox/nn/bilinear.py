@@ -3,7 +3,6 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -40,7 +39,7 @@ class BilinearDense(eqx.Module):
     right: Float[Array, "q p r n n"]
     bias: Float[Array, "q n n"] | None
     precision: Precision = eqx.field(static=True)
-    accumulation_dtype: np.dtype | None = eqx.field(static=True)
+    accumulation_dtype: str | None = eqx.field(static=True)
 
     def __init__(
         self,

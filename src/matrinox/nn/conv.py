@@ -70,9 +70,7 @@ class ConvLayer(eqx.Module):
         self.groups = groups
         self.layout = layout
         self.precision = precision
-        sums = sum_dtype(accumulation_dtype)
-        # By name: NumPy's float64 equals None, so that `jit` would take one layer for the other.
-        self.accumulation_dtype = None if sums is None else sums.name
+        self.accumulation_dtype = sum_dtype(accumulation_dtype)
         maps = groups * batch_groups
         shape = (q // maps, p // groups, *sizes, n, n)
         # Each group is a map of its own: what an initializer makes of a whole weight would mix their neurons.

@@ -2,7 +2,6 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -40,7 +39,7 @@ class Dense(eqx.Module):
     bias: Float[Array, "{self.q} n n"] | None
     transposed: bool = eqx.field(static=True)
     precision: Precision = eqx.field(static=True)
-    accumulation_dtype: np.dtype | None = eqx.field(static=True)
+    accumulation_dtype: str | None = eqx.field(static=True)
 
     def __init__(
         self,
