@@ -96,7 +96,7 @@ def test_one_product_gives_the_values_and_gradients_of_the_score_pair_by_pair(x6
     @jax.jit
     def run(operands):
         def loss(score_fn):
-            return lambda operands: jnp.sum(weights * matrix_attention(None, *operands, score_fn))
+            return lambda operands: jnp.sum(weights * matrix_attention(None, *operands, score_fn=score_fn))
 
         return [jax.value_and_grad(loss(score))(operands) for score in (score_fn, plain(score_fn))]
 
@@ -143,7 +143,7 @@ def test_attention_takes_any_leading_axes(x64, batch, score_fn):
         y.reshape(-1, *Q.shape[-4:]), np.array(one_by_one).reshape(-1, *Q.shape[-4:]), rtol=1e-12
     )
     if len(batch) == 1:
-        mapped = jax.vmap(lambda *x: matrix_attention(None, *x, score_fn))(Q, K, V)
+        mapped = jax.vmap(lambda *x: matrix_attention(None, *x, score_fn=score_fn))(Q, K, V)
         np.testing.assert_allclose(mapped, y, rtol=1e-12)
 
 
