@@ -141,6 +141,9 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.instance_norm": {"x": x, "weight": x, "bias": x},
         "functional.z_norm": {"x": x, "axis": "all"},
         "functional.flatten": {"x": x},
+        "functional.flatten_batch": {"x": grids[2]},
+        "functional.flatten_linear": {"weight": params.W, "x": x, "bias": jnp.ones((3,))},
+        "functional.reduce_sum": {"x": x},
         "functional.mse": {"prediction": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
         "functional.cross_entropy": {"logits": jnp.ones((5, 3)), "target": jnp.zeros((5,), int)},
     }

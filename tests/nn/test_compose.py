@@ -7,7 +7,7 @@ from jax.test_util import check_grads
 from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, ContractError, contract
-from matrinox.nn import Conv2d, Dense, Dropout, GlobalAvgPool2d, ReLU, Sequential
+from matrinox.nn import Conv2d, Dense, Dropout, GlobalAvgPool2d, ReLU, Sequential, Series
 
 KEYS = jax.random.split(jax.random.key(0), 4)
 
@@ -163,17 +163,26 @@ def test_one_option_of_a_union_that_fits_is_enough():
     assert built_wrong(dense(2, 3, 5), Either()).startswith("layers[1]: Either takes (*batch, 7) or (*batch, p, 4, 4)")
 
 
-@pytest.mark.parametrize(
-    ("layer", "message"),
-    [
-        (jnp.tanh, r"`layers\[1\]` \(=tanh\) must take the keyword `key`: wrap it as nn.Lambda\(tanh\)"),
-        (3, r"`layers\[1\]` \(=3\) must be callable|layers\[1\] as 3"),
-    ],
-)
-def test_what_cannot_be_called_with_a_key_is_refused_when_built(layer, message):
+def test_what_cannot_be_called_is_refused_when_built():
+    # Of a sequence, beartype checks one entry, picked at random.
     for _ in range(20):
-        with pytest.raises(TypeError, match=message):
-            Sequential([ReLU(), layer])
+        with pytest.raises(TypeError, match=r"`layers\[1\]` \(=3\) must be callable|layers\[1\] as 3"):
+            Sequential([ReLU(), 3])
+
+
+def test_functions_need_no_wrapping_whether_they_take_a_key_or_not():
+    def negate(x, *, key):
+        return x if key is None else -x
+
+    x = jnp.ones((2, 4, 4))
+    model = Sequential([dense(2, 3), jnp.tanh, negate])
+    np.testing.assert_array_equal(model(x, key=KEYS[1]), -jnp.tanh(dense(2, 3)(x)))
+    np.testing.assert_array_equal(model(x), jnp.tanh(dense(2, 3)(x)))
+    assert model.shapes((2, 4, 4))[-1] == (3, 4, 4)
+
+
+def test_series_is_another_name_of_sequential():
+    assert Series is Sequential
 
 
 def test_a_last_layer_may_give_more_than_an_array():

@@ -11,6 +11,8 @@ READOUTS = {
     nn.Trace: (functional.matrix_trace, lambda x: np.trace(x, axis1=-2, axis2=-1)),
     nn.FrobeniusNorm: (functional.frobenius_norm, lambda x: np.linalg.norm(x, axis=(-2, -1))),
     nn.Flatten: (functional.flatten, lambda x: x.reshape(*x.shape[:-3], -1)),
+    nn.FlattenBatch: (functional.flatten_batch, lambda x: x.reshape(len(x), -1)),
+    nn.Sum: (functional.reduce_sum, lambda x: x.sum(axis=(-3, -2, -1))),
 }
 
 every_readout = pytest.mark.parametrize("kind", READOUTS)
@@ -22,6 +24,10 @@ def test_readouts_by_hand():
     assert np.array_equal(nn.Trace()(x), [5.0, 0.0])
     assert np.array_equal(nn.FrobeniusNorm()(x), [5.0, 5.0])
     assert np.array_equal(nn.Flatten()(x), [1, 2, 2, 4, 0, 3, -4, 0])
+    assert np.array_equal(nn.FlattenBatch()(x[:, None]), [[1, 2, 2, 4], [0, 3, -4, 0]])
+    assert nn.Sum()(x) == 8
+    assert np.array_equal(nn.Sum(-3)(x), [[1, 5], [-2, 4]])
+    assert np.array_equal(nn.Sum((-2, -1), keepdims=True)(x), [[[9]], [[-1]]])
 
 
 @every_readout
@@ -37,10 +43,10 @@ def test_readouts_are_their_functional_twins(kind):
 
 
 @every_readout
-def test_readouts_of_1x1_neurons_are_their_numbers_up_to_sign(kind):
-    x = jnp.array([3.0, -2.0])
-    expected = jnp.abs(x) if kind is nn.FrobeniusNorm else x
-    assert np.array_equal(kind()(x[:, None, None]), expected)
+def test_readouts_of_1x1_neurons_are_their_numbers_up_to_sign_and_sum(kind):
+    x = jnp.array([[3.0, -2.0]])
+    expected = {nn.FrobeniusNorm: [[3, 2]], nn.Sum: [1]}.get(kind, x)
+    assert np.array_equal(kind()(x[..., None, None]), expected)
 
 
 def test_the_gradient_of_the_norm_of_a_zero_matrix_is_finite():
@@ -55,5 +61,28 @@ def test_flatten_then_fold_is_the_identity():
 
 @every_readout
 def test_readouts_refuse_matrices_that_are_not_square(kind):
-    with pytest.raises(ContractError, match=rf"{kind.__name__} got x float32\[2, 4, 5\].*axis -1 is 5, n is 4"):
-        kind()(jnp.ones((2, 4, 5)))
+    with pytest.raises(ContractError, match=rf"{kind.__name__} got x float32\[2, (3, )?4, 5\].*axis -1 is 5, n is 4"):
+        kind()(jnp.ones((2, 3, 4, 5) if kind is nn.FlattenBatch else (2, 4, 5)))
+
+
+def test_flatten_batch_takes_all_but_the_first_axis_for_the_example():
+    x = np.random.default_rng(0).normal(size=(3, 2, 5, 2, 2, 2)).astype(np.float32)
+    assert np.array_equal(nn.FlattenBatch()(x), x.reshape(3, 80))
+    assert np.array_equal(jax.vmap(nn.FlattenBatch())(x), x.reshape(3, 2, 40))
+    with pytest.raises(
+        ContractError, match=r"FlattenBatch got x float32\[2, 2, 2\].*it has 3 axes, at least 4 are due"
+    ):
+        nn.FlattenBatch()(x[0, 0, 0])
+
+
+def test_sum_over_time_and_neurons_equals_numpy():
+    x = np.random.default_rng(0).normal(size=(3, 5, 2, 2, 2)).astype(np.float32)
+    for axis in (-4, (-4, -3), (-5, -4, -3, -2, -1)):
+        np.testing.assert_allclose(nn.Sum(axis)(x), x.sum(axis), rtol=1e-5, atol=1e-5)
+
+
+def test_sum_refuses_axes_that_would_count_the_batch_or_are_not_there():
+    with pytest.raises(ValueError, match=r"`axis` \(=0\) must be below 0: count from the end"):
+        nn.Sum(0)
+    with pytest.raises(ValueError, match=r"`axis` \(=-4\) must be of the 3 axes of x: choose from -3 to -1"):
+        nn.Sum(-4)(jnp.ones((2, 4, 4)))

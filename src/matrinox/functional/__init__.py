@@ -66,7 +66,15 @@ from matrinox.functional.pool import (
     sum_pool3d,
 )
 from matrinox.functional.position import rotary, sinusoidal_positions
-from matrinox.functional.readout import flatten, frobenius_norm, matrix_mean, matrix_trace
+from matrinox.functional.readout import (
+    flatten,
+    flatten_batch,
+    flatten_linear,
+    frobenius_norm,
+    matrix_mean,
+    matrix_trace,
+    reduce_sum,
+)
 from matrinox.functional.recurrent import gru_step, lstm_step, rnn_step
 from matrinox.functional.reduction_pool import Reduction, pool1d, pool2d, pool3d
 from matrinox.functional.window import down2
@@ -99,6 +107,8 @@ __all__ = [
     "embed_sequence",
     "embedding",
     "flatten",
+    "flatten_batch",
+    "flatten_linear",
     "fold",
     "frobenius_norm",
     "frobenius_normalize",
@@ -141,6 +151,7 @@ __all__ = [
     "pool1d",
     "pool2d",
     "pool3d",
+    "reduce_sum",
     "relu",
     "relud",
     "rms_norm",

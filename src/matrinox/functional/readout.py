@@ -1,9 +1,12 @@
 """Read-outs: matrix neurons into numbers."""
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, contract
+from matrinox.functional.axis import AxesFromEnd, from_the_end
 from matrinox.functional.precision import widen
 
 
@@ -55,3 +58,53 @@ def flatten(x: Float[AnyArray, "*batch p n n"]) -> Float[Array, "*batch {x.shape
     **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
     """
     return jnp.asarray(x).reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
+
+
+@contract
+def flatten_batch(x: Float[AnyArray, "examples *rest p n n"]) -> Float[Array, "examples features"]:
+    """All axes of an example in one row: only the first axis is batch.
+
+    **Arguments:** `x`: `(examples, *rest, p, n, n)`, `rest` being time or space axes.
+    **Returns:** `(examples, features)`, features being the product of all axes but the first.
+    **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
+    **Source:** TorchLean, `flattenBatch`; `torch.flatten(x, start_dim=1)`.
+    """
+    return jnp.asarray(x).reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+@contract
+def reduce_sum(
+    x: Float[AnyArray, "*batch p n n"], axis: AxesFromEnd = (-3, -2, -1), *, keepdims: bool = False
+) -> Float[Array, "..."]:
+    """The sum along axes, by default over all entries of all neurons of an example.
+
+    **Arguments:** `x`: `(*batch, p, n, n)`; `axis`: counted from the end, one or several: -3 for the neurons, entry by
+    entry; `(-2, -1)` for the entries of each; -4 for time; `keepdims`: keep these axes, with length 1.
+    **Returns:** `(*batch)`, or the axes of `x` without `axis`; sums of half precision are taken in float32.
+    **Raises:** `ContractError` if the matrices are not square, or for a missing axis; `ValueError` for an `axis` that
+    is not below 0, is beyond the axes of `x`, or is named twice.
+    **Source:** TorchLean, `sum`; `torch.sum`.
+    """
+    x = jnp.asarray(x)
+    return jnp.sum(widen(x), axis=from_the_end(axis, x.ndim), keepdims=keepdims).astype(x.dtype)
+
+
+@contract
+def flatten_linear(
+    weight: Float[AnyArray, "features p n n"],
+    x: Float[AnyArray, "*batch p n n"],
+    bias: Float[AnyArray, "features"] | None = None,
+) -> Float[Array, "*batch features"]:
+    """One scalar linear map of all entries: `y_f = Σ_pij W_fpij x_pij + b_f`.
+
+    **Arguments:** `weight`: `(features, p, n, n)`; `x`: `(*batch, p, n, n)`; `bias`: `(features)`.
+    **Returns:** `(*batch, features)`; sums of half precision are taken in float32.
+    **Raises:** `ContractError` if the trailing axes of `x` are not those of the weight, or the bias not its features.
+    **Source:** TorchLean, `flattenLinear`.
+    """
+    features, *neurons = weight.shape
+    flat = jnp.asarray(weight).reshape(features, math.prod(neurons))
+    dtype = jnp.result_type(flat, jnp.asarray(x))
+    wide = jnp.promote_types(dtype, jnp.float32)
+    y = jnp.einsum("...e,fe->...f", flatten(x), flat, preferred_element_type=wide)
+    return (y if bias is None else y + bias).astype(dtype)

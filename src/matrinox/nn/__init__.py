@@ -11,8 +11,9 @@ from matrinox.nn.adaptive_pool import (
 )
 from matrinox.nn.affine import Bias, Scaler
 from matrinox.nn.bilinear import BilinearDense
+from matrinox.nn.branch import BranchSum, Parallel, Residual
 from matrinox.nn.cell import GRUCell, LSTMCell, RNNCell
-from matrinox.nn.compose import Sequential
+from matrinox.nn.compose import Sequential, Series
 from matrinox.nn.conv import Conv1d, Conv2d, Conv3d
 from matrinox.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from matrinox.nn.determinant_activation import SSS, SST, ELUd, ELUPowered, LeakyReLUd, ReLUd, Sigmoidd, Softplusd, Tanhd
@@ -32,6 +33,7 @@ from matrinox.nn.global_pool import (
     GlobalSumPool2d,
     GlobalSumPool3d,
 )
+from matrinox.nn.head import ClassificationHead, FlattenLinear, RegressionHead
 from matrinox.nn.lazy import Lazy
 from matrinox.nn.linear import Dense
 from matrinox.nn.materialize import materialize
@@ -49,11 +51,12 @@ from matrinox.nn.pool import (
     SumPool3d,
 )
 from matrinox.nn.position import LearnedPosition, RotaryPosition, SinusoidalPosition
-from matrinox.nn.readout import Flatten, FrobeniusNorm, Mean, Trace
+from matrinox.nn.readout import Flatten, FlattenBatch, FrobeniusNorm, Mean, Sum, Trace
 from matrinox.nn.recurrent import Recurrent
 from matrinox.nn.recurrent_stack import Bidirectional, StackedRecurrent
 from matrinox.nn.reduction_pool import Pool1d, Pool2d, Pool3d
 from matrinox.nn.running_norm import BatchNorm, ZNorm
+from matrinox.nn.tied import Tied
 
 __all__ = [
     "ELU",
@@ -76,6 +79,8 @@ __all__ = [
     "Bias",
     "Bidirectional",
     "BilinearDense",
+    "BranchSum",
+    "ClassificationHead",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -90,6 +95,8 @@ __all__ = [
     "EmbedSequence",
     "Embedding",
     "Flatten",
+    "FlattenBatch",
+    "FlattenLinear",
     "Fold",
     "FrobeniusNorm",
     "FrobeniusNormalization",
@@ -119,6 +126,7 @@ __all__ = [
     "MaxdPool2d",
     "MaxdPool3d",
     "Mean",
+    "Parallel",
     "Patches",
     "Pool1d",
     "Pool2d",
@@ -128,9 +136,12 @@ __all__ = [
     "ReLU",
     "ReLUd",
     "Recurrent",
+    "RegressionHead",
+    "Residual",
     "RotaryPosition",
     "Scaler",
     "Sequential",
+    "Series",
     "SiLU",
     "Sigmoid",
     "Sigmoidd",
@@ -140,11 +151,13 @@ __all__ = [
     "Softplusd",
     "SpectralNormalization",
     "StackedRecurrent",
+    "Sum",
     "SumPool1d",
     "SumPool2d",
     "SumPool3d",
     "Tanh",
     "Tanhd",
+    "Tied",
     "Tile",
     "Trace",
     "ZNorm",

@@ -1,8 +1,6 @@
 """`Sequential`: layers in a row whose joints are checked when it is built."""
 
-import inspect
-import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,22 +9,24 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from matrinox.contract import ContractError, contract
-from matrinox.contract.axes import Axis, array_annotations, difference, read_axes
-from matrinox.contract.checked import evaluated_signature
-from matrinox.contract.message import callable_name
+from matrinox.contract import contract
+from matrinox.nn.child import Layer, call_child, require_callable, require_state, split_key
+from matrinox.nn.joint import pass_through
 
 
 @contract
 class Sequential(eqx.nn.Sequential):
-    """Layers applied one after another: `y = layers[-1](… layers[0](x))`.
+    """Layers applied one after another: `y = layers[-1](… layers[0](x))`. `Series` is another name of it.
 
     What one layer gives is compared with what the next one takes as soon as they are put together, from their
-    annotations alone. What an unannotated layer gives (a Lambda, an `eqx.nn.Linear`) is unknown until a shape is given.
+    annotations alone; it is passed on through a `Residual`, a `BranchSum` or a `Parallel` among them. What an
+    unannotated layer gives (a function, a Lambda, an `eqx.nn.Linear`) is unknown until a shape is given.
 
-    **Arguments:** `layers`: callables `layer(x, *, key)`; stateful ones as in `eqx.nn.Sequential`.
+    **Arguments:** `layers`: layers and functions, called as `layer(x, key=key)`, or as `layer(x)` if they take no key;
+    stateful ones as in `eqx.nn.Sequential`.
     **Raises:** `ContractError`, when built, naming both layers of a joint that does not fit; `TypeError` for
-    what is not callable, and for a function that does not take `key`.
+    what is not callable.
+    **Source:** `eqx.nn.Sequential`; mlax, `Series` and `SeriesRng`.
 
     >>> import jax
     >>> from matrinox.nn.linear import Dense
@@ -36,10 +36,10 @@ class Sequential(eqx.nn.Sequential):
     ((2, 4, 4), (3, 4, 4), (5, 4, 4))
     """
 
-    def __init__(self, layers: Sequence[Callable[..., Any]]):
+    def __init__(self, layers: Sequence[Layer]):
         super().__init__(layers)
-        _check_layers(self.layers)
-        _check_joints(self.layers)
+        require_callable(self._named())
+        pass_through("", self, None)
 
     def __call__(self, x: PyTree, state: eqx.nn.State | None = None, *, key: PRNGKeyArray | None = None) -> Any:
         """Applies the layers in turn; `state` is passed to, and updated by, the stateful ones.
@@ -49,15 +49,11 @@ class Sequential(eqx.nn.Sequential):
         **Returns:** what the last layer gives, `(output, state)` if `state` was given.
         **Raises:** `ValueError` if a layer is stateful and `state` is missing.
         """
-        if state is not None:
-            return super().__call__(x, state, key=key)
-        for index, layer in enumerate(self.layers):
-            if isinstance(layer, eqx.nn.StatefulLayer) and layer.is_stateful():
-                raise ValueError(
-                    f"`state` (=None) is needed, as layers[{index}] ({type(layer).__name__}) is stateful: build with"
-                    " eqx.nn.make_with_state and call model(x, state)."
-                )
-        return super().__call__(x, key=key)
+        require_state(self._named(), state)
+        after = state
+        for layer, layer_key in zip(self.layers, split_key(key, len(self.layers)), strict=True):
+            x, after = call_child(layer, x, after, layer_key)
+        return x if state is None else (x, after)
 
     def __getitem__(self, i: int | slice) -> Any:
         return Sequential(self.layers[i]) if isinstance(i, slice) else self.layers[i]
@@ -76,15 +72,12 @@ class Sequential(eqx.nn.Sequential):
         **Returns:** `len(layers) + 1` shapes; a tree of them behind a layer that gives more than one array.
         **Raises:** what the first layer that refuses raises, with a note of the shapes up to there.
         """
-        keys = [None] * len(self.layers) if key is None else list(jax.random.split(key, len(self.layers)))
+        keys = split_key(key, len(self.layers))
         shapes = [shape]
 
         def trace(x: Array, state: eqx.nn.State | None) -> None:
             for layer, layer_key in zip(self.layers, keys, strict=True):
-                if isinstance(layer, eqx.nn.StatefulLayer) and layer.is_stateful():
-                    x, state = layer(x, state=state, key=layer_key)
-                else:
-                    x = layer(x, key=layer_key)
+                x, state = call_child(layer, x, state, layer_key)
                 shapes.append(jax.tree.map(jnp.shape, x))
 
         try:
@@ -94,78 +87,8 @@ class Sequential(eqx.nn.Sequential):
             raise
         return tuple(shapes)
 
-
-def _check_layers(layers: Sequence[Any]) -> None:
-    for index, layer in enumerate(layers):
-        if not callable(layer):
-            raise TypeError(f"`layers[{index}]` (={layer!r}) must be callable: give layers, or functions in nn.Lambda.")
-        if inspect.isroutine(inspect.unwrap(layer)) and not _takes_key(layer):
-            name = getattr(layer, "__name__", repr(layer))
-            raise TypeError(f"`layers[{index}]` (={name}) must take the keyword `key`: wrap it as nn.Lambda({name}).")
+    def _named(self) -> dict[str, Layer]:
+        return {f"layers[{index}]": layer for index, layer in enumerate(self.layers)}
 
 
-def _takes_key(function: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters
-    except ValueError:
-        return False
-    return "key" in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-
-
-def _check_joints(layers: Sequence[Callable[..., Any]]) -> None:
-    before: tuple[str, tuple[Axis, ...]] | None = None
-    for name, layer in _flattened(layers):
-        taken, given = _annotations(layer)
-        owner = {"self": layer}
-        bindings: dict[str, int] = {}
-        if before is not None and taken:
-            options = [read_axes(option, owner, {}) for option in taken]
-            facts = [_first_misfit(before[1], option, bindings) for option in options]
-            if all(facts):
-                due = " or ".join(f"({', '.join(map(str, option))})" for option in options)
-                came = ", ".join(map(str, before[1]))
-                raise ContractError(f"{name} takes {due}, but {before[0]} gives ({came}): {facts[0]}.")
-        before = (name, read_axes(given, owner, bindings)) if given and len(taken) == 1 else None
-
-
-def _flattened(layers: Sequence[Callable[..., Any]], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for index, layer in enumerate(layers):
-        path = f"{prefix}layers[{index}]"
-        if isinstance(layer, eqx.nn.Sequential):
-            yield from _flattened(layer.layers, path + ".")
-        else:
-            name = callable_name("__call__" if isinstance(layer, eqx.Module) else layer.__qualname__, layer)
-            yield f"{path}: {name}", layer
-
-
-def _annotations(layer: Callable[..., Any]) -> tuple[list[str], str | None]:
-    """The shape strings that `layer` takes first, one for each option, and that of what it gives, where declared."""
-    called = type(layer).__call__ if isinstance(layer, eqx.Module) else layer
-    try:
-        signature = evaluated_signature(inspect.unwrap(called), {type(layer).__name__: type(layer)})
-    except ValueError:
-        return [], None
-    parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "self"]
-    taken = array_annotations(parameters[0].annotation) if parameters else ()
-    given = signature.return_annotation
-    if typing.get_origin(given) is tuple:
-        given = typing.get_args(given)[0]
-    arrays = list(dict.fromkeys(array.dim_str for array in array_annotations(given)))
-    return list(dict.fromkeys(array.dim_str for array in taken)), arrays[0] if len(arrays) == 1 else None
-
-
-def _first_misfit(given: tuple[Axis, ...], taken: tuple[Axis, ...], bindings: dict[str, int]) -> str | None:
-    for place, (out, into) in enumerate(zip(reversed(given), reversed(taken), strict=False), start=1):
-        if out.variadic or into.variadic:
-            break
-        expected = into.size if into.size is not None else bindings.get(into.label)
-        if isinstance(out.size, int):
-            if expected is not None and out.size != expected:
-                return difference(into.label, -place, out.size, expected)
-            bindings.setdefault(into.label, out.size)
-    # A variadic axis may be empty; without one, the axes that are there must be those that are due.
-    least, most = (sum(not axis.variadic for axis in axes) for axes in (given, taken))
-    open_given, open_taken = least < len(given), most < len(taken)
-    if (least > most and not open_taken) or (least < most and not open_given):
-        return f"it has {least} axes, {most} are due"
-    return None
+Series = Sequential

@@ -6,7 +6,8 @@ import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
-from matrinox.functional import flatten, frobenius_norm, matrix_mean, matrix_trace
+from matrinox.functional import flatten, flatten_batch, frobenius_norm, matrix_mean, matrix_trace, reduce_sum
+from matrinox.functional.axis import AxesFromEnd, from_the_end
 
 
 @contract
@@ -95,3 +96,65 @@ class Flatten(eqx.Module):
         **Raises:** `ContractError` if the matrices are not square.
         """
         return flatten(x)
+
+
+@contract
+class FlattenBatch(eqx.Module):
+    """All axes of an example in one row: `(examples, *rest, p, n, n)` to `(examples, features)`.
+
+    Only the first axis is batch: what is between it and the neurons, time or space, belongs to the example. So it
+    takes whole images where `Flatten` would take each place for an example of its own; and an example without a batch
+    axis is one that `jax.vmap` goes over, or `x[None]`.
+
+    **Source:** `functional.flatten_batch`.
+
+    >>> import jax.numpy as jnp
+    >>> FlattenBatch()(jnp.ones((32, 7, 7, 3, 4, 4))).shape
+    (32, 2352)
+    """
+
+    def __call__(
+        self, x: Float[AnyArray, "examples *rest p n n"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "examples features"]:
+        """Reads out every entry of each example.
+
+        **Arguments:** `x`: `(examples, *rest, p, n, n)`; `key`: not used.
+        **Returns:** `(examples, features)`, features being the product of all axes but the first.
+        **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
+        """
+        return flatten_batch(x)
+
+
+@contract
+class Sum(eqx.Module):
+    """The sum along axes, by default over all entries of all neurons of an example: `(*batch, p, n, n)` to `(*batch)`.
+
+    **Arguments:** `axis`: counted from the end, one or several: -3 sums over the neurons, entry by entry, to
+    `(*batch, n, n)`; `(-2, -1)` over the entries of each, to `(*batch, p)`; -4 over time; `keepdims`: keep these axes,
+    with length 1, so that the sum over the neurons is a stack of one.
+    **Raises:** `ValueError` for an `axis` that is not below 0, or is named twice.
+    **Source:** `functional.reduce_sum`.
+
+    >>> import jax.numpy as jnp
+    >>> Sum()(jnp.ones((2, 3, 4, 4)))
+    Array([48., 48.], dtype=float32)
+    >>> Sum(-3, keepdims=True)(jnp.ones((2, 3, 4, 4))).shape
+    (2, 1, 4, 4)
+    """
+
+    axis: AxesFromEnd = eqx.field(static=True)
+    keepdims: bool = eqx.field(static=True)
+
+    def __init__(self, axis: AxesFromEnd = (-3, -2, -1), *, keepdims: bool = False):
+        from_the_end(axis)
+        self.axis = axis
+        self.keepdims = keepdims
+
+    def __call__(self, x: Float[AnyArray, "*batch p n n"], *, key: PRNGKeyArray | None = None) -> Float[Array, "..."]:
+        """Sums.
+
+        **Arguments:** `x`: `(*batch, p, n, n)`; `key`: not used.
+        **Returns:** the axes of `x` without `axis`; sums of half precision are taken in float32.
+        **Raises:** `ContractError` if the matrices are not square; `ValueError` if `axis` is beyond the axes of `x`.
+        """
+        return reduce_sum(x, self.axis, keepdims=self.keepdims)

@@ -1,0 +1,64 @@
+"""How a layer that holds others calls them: each with the state and the key that it takes, and no more."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import PRNGKeyArray
+
+Layer = Callable[..., Any]
+
+
+def is_stateful(layer: Layer) -> bool:
+    """Whether the layer is called as `layer(x, state) -> (y, state)`."""
+    return isinstance(layer, eqx.nn.StatefulLayer) and layer.is_stateful()
+
+
+def takes_key(layer: Layer) -> bool:
+    """Whether the layer can be called with the keyword `key`."""
+    try:
+        parameters = inspect.signature(layer).parameters
+    except (TypeError, ValueError):
+        # Some built-in functions have no signature to read.
+        return False
+    return "key" in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+
+
+def split_key(key: PRNGKeyArray | None, count: int) -> list[Any]:
+    """A key for each of `count` layers, as `eqx.nn.Sequential` splits it; `None` for each without one."""
+    return [None] * count if key is None else list(jax.random.split(key, count))
+
+
+def call_child(
+    layer: Layer, x: Any, state: eqx.nn.State | None, key: PRNGKeyArray | None
+) -> tuple[Any, eqx.nn.State | None]:
+    """What the layer gives, and the state behind it: only a stateful layer is handed the state and changes it."""
+    options = {"key": key} if takes_key(layer) else {}
+    if is_stateful(layer):
+        return layer(x, state=state, **options)
+    return layer(x, **options), state
+
+
+def require_callable(children: Mapping[str, Any]) -> None:
+    """Refuses what is no layer and no function, by its name.
+
+    **Raises:** `TypeError`.
+    """
+    for name, child in children.items():
+        if not callable(child):
+            raise TypeError(f"`{name}` (={child!r}) must be callable: give a layer or a function.")
+
+
+def require_state(children: Mapping[str, Layer], state: eqx.nn.State | None) -> None:
+    """Refuses a call without the state that one of the layers needs.
+
+    **Raises:** `ValueError`, naming the first of them.
+    """
+    for name, child in children.items():
+        if state is None and is_stateful(child):
+            raise ValueError(
+                f"`state` (=None) is needed, as {name} ({type(child).__name__}) is stateful: build with"
+                " eqx.nn.make_with_state and call model(x, state)."
+            )

@@ -1,0 +1,227 @@
+"""Joints: what one layer gives against what the next one takes, from their annotations, before any data exist.
+
+Axes are passed from layer to layer as data would be: `*batch 2 4 4 -> *batch 3 4 4`. A layer that holds others, a
+`Composite`, passes them on to these.
+"""
+
+import abc
+import inspect
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+import equinox as eqx
+
+from matrinox.contract import ContractError, contract
+from matrinox.contract.axes import Axis, array_annotations, difference, read_axes
+from matrinox.contract.checked import evaluated_signature
+from matrinox.contract.message import callable_name
+from matrinox.nn.child import Layer, is_stateful
+
+Axes = tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class Told:
+    """The axes of one array, and who says so: `layers[0]: Dense(p=2, q=3, n=4)` gives them, or takes them."""
+
+    name: str
+    axes: Axes
+    verb: str = "gives"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.verb} {show_axes(self.axes)}"
+
+
+@dataclass(frozen=True)
+class Several:
+    """Several arrays that a layer gives at once, and what is known of each."""
+
+    name: str
+    parts: "tuple[Flow, ...]"
+
+    def __str__(self) -> str:
+        return f"{self.name} gives {counted(len(self.parts), 'output')}"
+
+
+Flow = Told | Several | None
+"""What is known of what flows from one layer to the next; `None` where nothing is."""
+
+
+@contract
+class Composite(eqx.nn.StatefulLayer):
+    """A layer that holds others, and is stateful if one of them is."""
+
+    @abc.abstractmethod
+    def children(self) -> Mapping[str, Layer]:
+        """The layers, by their path from here, such as `branches[0]`."""
+
+    @abc.abstractmethod
+    def passes(self, path: str, came: Flow) -> Flow:
+        """What it gives of what came, `path` being its own; raises `ContractError` where they do not fit."""
+
+    @abc.abstractmethod
+    def demands(self) -> Axes | None:
+        """The axes of the one array that it takes, where the annotations tell."""
+
+    def is_stateful(self) -> bool:
+        return any(map(is_stateful, self.children().values()))
+
+
+def pass_through(path: str, layer: Layer, came: Flow) -> Flow:
+    """What a layer gives of what came.
+
+    **Arguments:** `path`: of the layer; `came`: what the layer before it gives.
+    **Raises:** `ContractError`, naming both, where it does not take that.
+    """
+    if isinstance(layer, eqx.nn.Sequential):
+        for index, child in enumerate(layer.layers):
+            came = pass_through(f"{path}.layers[{index}]".removeprefix("."), child, came)
+        return came
+    if isinstance(layer, Composite):
+        return layer.passes(path, came)
+    return _pass_through_leaf(layer_name(path, layer), layer, came)
+
+
+def demands(layer: Layer) -> Axes | None:
+    """The axes of what a layer takes, where its annotations, or those of layers behind it, tell; else `None`."""
+    if isinstance(layer, Composite):
+        return layer.demands()
+    return _demands_in_turn(layer.layers if isinstance(layer, eqx.nn.Sequential) else (layer,))
+
+
+def layer_name(path: str, layer: Layer) -> str:
+    """`layers[0]: Dense(p=2, q=3, n=4)`."""
+    qualname = getattr(layer, "__qualname__", type(layer).__name__)
+    name = callable_name("__call__" if isinstance(layer, eqx.Module) else qualname, layer)
+    return f"{path}: {name}" if path else name
+
+
+def refined(told: Axes, other: Axes) -> Axes:
+    """`told` with the sizes that are unknown in it and known in `other`, which is of the same array."""
+    axes = list(told)
+    for place, (mine, theirs) in enumerate(_from_the_end(told, other), start=1):
+        if mine.size is None and isinstance(theirs.size, int):
+            axes[-place] = replace(mine, size=theirs.size)
+    return tuple(axes)
+
+
+def unequal(first: Axes, other: Axes) -> str | None:
+    """How the axes `other` are known to differ from those of `first`, or `None`."""
+    variadic = [[axis for axis in axes if axis.variadic] for axes in (first, other)]
+    # Of one origin, they stand for the same axes.
+    comparable = variadic == [[], []] or (all(variadic) and variadic[0][0] is variadic[1][0])
+    if comparable and len(first) != len(other):
+        due, came = (len(axes) - len(run) for axes, run in zip((first, other), variadic, strict=True))
+        behind = " behind the batch" if variadic[0] else ""
+        return f"it has {counted(came, 'axis', 'axes')}{behind}, not {due}"
+    pairs = list(enumerate(_from_the_end(first, other), start=1))
+    for place, (due, came) in reversed(pairs):
+        if isinstance(due.size, int) and isinstance(came.size, int) and due.size != came.size:
+            return f"axis {-place} is {came.size}, not {due.size}"
+    return None
+
+
+def show_axes(axes: Axes) -> str:
+    return f"({', '.join(map(str, axes))})"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 output`, `2 outputs`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _pass_through_leaf(name: str, layer: Layer, came: Flow) -> Flow:
+    taken, given = _annotations(layer)
+    options = [read_axes(option, {"self": layer}, {}) for option in taken]
+    bound: list[dict[str, int]] = [{} for _ in options]
+    if options and isinstance(came, Several):
+        _refuse(name, options, came, "one is due")
+    if options and isinstance(came, Told):
+        facts = [_first_misfit(came.axes, *option) for option in zip(options, bound, strict=True)]
+        if all(facts):
+            _refuse(name, options, came, str(facts[0]))
+    if given is None or len(options) != 1:
+        return None
+    inner = came.axes if isinstance(came, Told) else options[0]
+    variadic, run = _run(options[0], inner)
+    axes: list[Axis] = []
+    for axis in read_axes(given, {"self": layer}, bound[0]):
+        axes += run if axis.variadic and axis.label == variadic else [axis]
+    return Told(name, tuple(axes))
+
+
+def _refuse(name: str, options: Sequence[Axes], came: Told | Several, fact: str) -> NoReturn:
+    raise ContractError(f"{name} takes {' or '.join(map(show_axes, options))}, but {came}: {fact}.")
+
+
+def _demands_in_turn(layers: Sequence[Layer]) -> Axes | None:
+    if not layers:
+        return None
+    first, *rest = layers
+    if isinstance(first, eqx.nn.Sequential):
+        return _demands_in_turn((*first.layers, *rest))
+    if isinstance(first, Composite):
+        return first.demands()
+    taken, given = _annotations(first)
+    if len(taken) != 1:
+        return None
+    needed = _demands_in_turn(rest) if given is not None else None
+    bindings: dict[str, int] = {}
+    for out, into in _from_the_end(read_axes(given or "", {"self": first}, {}), needed or ()):
+        if out.size is None and isinstance(into.size, int):
+            bindings.setdefault(out.label, into.size)
+    return read_axes(taken[0], {"self": first}, bindings)
+
+
+def _annotations(layer: Layer) -> tuple[list[str], str | None]:
+    """The shape strings that `layer` takes first, one for each option, and that of what it gives, where declared."""
+    called = type(layer).__call__ if isinstance(layer, eqx.Module) else layer
+    try:
+        signature = evaluated_signature(inspect.unwrap(called), {type(layer).__name__: type(layer)})
+    except (TypeError, ValueError):
+        return [], None
+    parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "self"]
+    taken = array_annotations(parameters[0].annotation) if parameters else ()
+    given = signature.return_annotation
+    if typing.get_origin(given) is tuple:
+        given = typing.get_args(given)[0]
+    arrays = list(dict.fromkeys(array.dim_str for array in array_annotations(given)))
+    return list(dict.fromkeys(array.dim_str for array in taken)), arrays[0] if len(arrays) == 1 else None
+
+
+def _from_the_end(first: Axes, other: Axes) -> list[tuple[Axis, Axis]]:
+    """The axes of both that stand at the same place, counted from the end, up to a variadic one."""
+    pairs: list[tuple[Axis, Axis]] = []
+    for pair in zip(reversed(first), reversed(other), strict=False):
+        if any(axis.variadic for axis in pair):
+            break
+        pairs.append(pair)
+    return pairs
+
+
+def _run(taken: Axes, came: Axes) -> tuple[str | None, Axes]:
+    """The name of the variadic axis that `taken` begins with, and the axes of `came` for which it stands."""
+    if not taken or not taken[0].variadic or not taken[0].label.isidentifier() or taken[0].label == "_":
+        return None, ()
+    behind = len(taken) - 1
+    front, tail = came[: len(came) - behind], came[len(came) - behind :]
+    if len(came) < behind or any(axis.variadic for axis in tail):
+        return None, ()
+    return taken[0].label, front
+
+
+def _first_misfit(given: Axes, taken: Axes, bindings: dict[str, int]) -> str | None:
+    for place, (out, into) in enumerate(_from_the_end(given, taken), start=1):
+        expected = into.size if into.size is not None else bindings.get(into.label)
+        if isinstance(out.size, int):
+            if expected is not None and out.size != expected:
+                return difference(into.label, -place, out.size, expected)
+            bindings.setdefault(into.label, out.size)
+    # A variadic axis may be empty; without one, the axes that are there must be those that are due.
+    least, most = (sum(not axis.variadic for axis in axes) for axes in (given, taken))
+    open_given, open_taken = least < len(given), most < len(taken)
+    if (least > most and not open_taken) or (least < most and not open_given):
+        return f"it has {least} axes, {most} are due"
+    return None
