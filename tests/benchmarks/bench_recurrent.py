@@ -1,9 +1,10 @@
-"""An LSTM over a sequence, ours beside a scan of matnets' steps: `pytest tests/benchmarks/bench_recurrent.py -s`.
+"""Cells over a sequence, ours beside a scan of matnets' steps: `pytest tests/benchmarks/bench_recurrent.py -s`.
 
 Theirs is one product for each gate and step, ours one for all, with the input's part taken out of the loop. The ratios
 are of one run; nothing is asserted, since times are the machine's.
 """
 
+import functools
 import time
 
 import equinox as eqx
@@ -12,21 +13,24 @@ import jax.numpy as jnp
 import matnets
 import pytest
 
-from matrinox.nn import LSTMCell, Recurrent
+from matrinox.nn import GRUCell, LSTMCell, Recurrent, RNNCell
 
 # Batch, steps, p, q, n.
-SIZES = [(32, 64, 4, 8, 2), (32, 64, 8, 16, 4), (64, 128, 16, 16, 4), (64, 64, 32, 32, 4)]
+SIZES = [(32, 64, 4, 8, 2), (32, 64, 8, 16, 4), (16, 64, 32, 32, 4)]
+# Gates that multiply as matrices, as theirs do; the cost of that is in both.
+CELLS = {"h": RNNCell, "zrn": GRUCell, "ifgo": functools.partial(LSTMCell, gating="raw_matmul")}
+STEPS = {"h": matnets.nn.rnn_step, "zrn": matnets.nn.gru_step, "ifgo": matnets.nn.lstm_step}
 
 
 def by_matnets(cell, x):
-    weights = jnp.split(cell.weight, 4)
-    params = {
-        name: matnets.MatrixParams(W, B) for name, W, B in zip("ifgo", weights, jnp.split(cell.bias, 4), strict=True)
-    }
+    gates = {1: "h", 3: "zrn", 4: "ifgo"}[cell.gates]
+    weights, biases = jnp.split(cell.weight, len(gates)), jnp.split(cell.bias, len(gates))
+    params = {name: matnets.MatrixParams(W, B) for name, W, B in zip(gates, weights, biases, strict=True)}
+    params = params["h"] if gates == "h" else params
     start = cell.initial_carry()
 
     def run(x):
-        return jax.lax.scan(lambda carry, x: matnets.nn.lstm_step(params, carry, x), start, x)[1]
+        return jax.lax.scan(lambda carry, x: STEPS[gates](params, carry, x), start, x)[1]
 
     return jax.vmap(run)(x)
 
@@ -53,11 +57,13 @@ def milliseconds(runs, *operands):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def bench_lstm(size):
+@pytest.mark.parametrize("gates", CELLS)
+def bench_recurrent(gates, size):
     batch, t, p, q, n = size
-    # matnets' gates multiply as matrices; the cost of that is in both.
-    cell = LSTMCell(p=p, q=q, n=n, gating="raw_matmul", key=jax.random.key(0))
-    x = 0.1 * jax.random.normal(jax.random.key(1), (batch, t, p, n, n))
+    cell = CELLS[gates](p=p, q=q, n=n, key=jax.random.key(0))
+    # Small, as raw gates let the state explode, and infinities take longer.
+    x = 0.01 * jax.random.normal(jax.random.key(1), (batch, t, p, n, n))
     for name, part in (("forward", lambda run: run), ("gradient", gradient)):
         theirs, ours = milliseconds([part(by_matnets), part(by_matrinox)], cell, x)
-        print(f"\n{name:9} {size}: {theirs:.2f} ms by matnets, {ours:.2f} ours ({theirs / ours:.2f}×)")
+        kind = type(cell).__name__
+        print(f"\n{kind:8} {name:8} {size}: {theirs:.2f} ms by matnets, {ours:.2f} ours ({theirs / ours:.2f}×)")

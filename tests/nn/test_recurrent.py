@@ -6,6 +6,7 @@ import pytest
 from jax.test_util import check_grads
 
 from matrinox.contract import ContractError
+from matrinox.functional import relud, sigmoid
 from matrinox.nn import Dropout, GRUCell, LSTMCell, Recurrent, RNNCell, Sequential
 
 P, Q, N, T = 2, 3, 2, 5
@@ -190,6 +191,27 @@ def test_outside_jit_too_a_loop_is_compiled_once(caplog):
     assert compiled == [1, 1]
 
 
+@pytest.mark.parametrize("batch", [(), (0,), (2, 3)])
+def test_a_state_of_the_columns_of_all_examples_is_that_of_each(x64, batch):
+    """Elementwise cells run on such a state; one whose activation is not known to be elementwise does not."""
+    known = build(RNNCell)
+    unknown = build(RNNCell, activation=lambda h: jnp.tanh(h))
+    assert known.columns_apart
+    assert not unknown.columns_apart
+    x, lengths = sequence(*batch), jnp.full(batch, 3)
+    for reverse in (False, True):
+        ours, theirs = (Recurrent(cell, reverse=reverse).scan(x, lengths=lengths) for cell in (known, unknown))
+        assert_close(ours, theirs, rtol=1e-12)
+
+
+def test_an_activation_of_whole_matrices_gets_whole_matrices(x64):
+    cell, x = build(RNNCell, activation=relud), sequence(3)
+    assert not cell.columns_apart
+    assert_close(Recurrent(cell).scan(x), stepped(cell, x, cell.initial_carry((3,))))
+    assert not build(LSTMCell, gating="matmul").columns_apart
+    assert not build(LSTMCell, activations=(sigmoid, relud)).columns_apart
+
+
 def test_recurrent_under_jit_and_vmap_equals_recurrent_over_a_batch(x64):
     layer, x, lengths = Recurrent(build(), reverse=True), sequence(2, 3), jnp.array([[5, 0, 3], [1, 2, 4]])
 
@@ -203,8 +225,7 @@ def test_recurrent_under_jit_and_vmap_equals_recurrent_over_a_batch(x64):
     assert_close(batched, layer.scan(x, lengths=lengths), rtol=1e-12)
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("kind", [LSTMCell, PlainLSTM])
+@pytest.mark.parametrize(("kind", "reverse"), [(LSTMCell, False), (LSTMCell, True), (PlainGRU, True)])
 def test_a_padded_example_is_run_as_if_it_ended(x64, kind, reverse):
     layer, x = Recurrent(build(kind), reverse=reverse), sequence(3)
     lengths = jnp.array([5, 2, 0])
@@ -216,8 +237,7 @@ def test_a_padded_example_is_run_as_if_it_ended(x64, kind, reverse):
         assert_close(jax.tree.map(lambda leaf, index=index: leaf[index], carry), last, rtol=1e-12)
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("kind", [LSTMCell, PlainGRU])
+@pytest.mark.parametrize(("kind", "reverse"), [(LSTMCell, False), (LSTMCell, True), (PlainGRU, True)])
 def test_padding_does_not_leak_even_where_it_is_nan(x64, kind, reverse):
     layer, x, lengths = Recurrent(build(kind), reverse=reverse), sequence(3), jnp.array([5, 2, 0])
     padding = jnp.arange(T)[None, :, None, None, None] >= lengths[:, None, None, None, None]

@@ -2,19 +2,21 @@
 
 Gates are fused: one `MatrixParams` holds those of all gates one after another, and one product of the concatenation
 `[h, x]` gives them all. Where the sequence is known beforehand, `input_gates` takes the part of the input out of the
-loop, and the `_advance` functions go on from there.
+loop, and the `_advance` functions go on from there. Those take any number m of columns, `(*batch, q, n, m)`: where all
+is done by entries columns never meet, and a batch is one state of `batch · n` columns, which no step has to transpose.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.contract.nearest import nearest
-from matrinox.functional.activation import sigmoid, tanh
+from matrinox.functional.activation import elu, gelu, identity, leaky_relu, relu, sigmoid, silu, softplus, tanh
 from matrinox.functional.dense import dense
 from matrinox.functional.precision import widen
 from matrinox.params import MatrixParams
@@ -26,6 +28,11 @@ Gating = Literal["hadamard", "matmul", "raw_matmul"]
 GateParams: TypeAlias = MatrixParams | Mapping[str, MatrixParams]
 """Weights and biases of all gates: fused, or one for each gate by name."""
 
+_BY_ENTRIES = (
+    *(identity, relu, leaky_relu, elu, gelu, silu, sigmoid, softplus, tanh),
+    *(jnp.tanh, jnp.sin, jax.nn.relu, jax.nn.leaky_relu, jax.nn.elu, jax.nn.gelu, jax.nn.silu, jax.nn.sigmoid),
+    *(jax.nn.softplus, jax.nn.hard_sigmoid, jax.nn.hard_tanh),
+)
 _Product: TypeAlias = Callable[[Array, slice], Array]
 _ALL = slice(None)
 
@@ -91,7 +98,7 @@ def gru_step(
     x: Float[AnyArray, "*batch {taken(params,3)}"],
     *,
     reset_after: bool = False,
-    hidden_bias: Float[AnyArray, "{carried(params,3)}"] | None = None,
+    hidden_bias: Float[AnyArray, "q n n"] | None = None,
 ) -> tuple[Float[Array, "*batch {carried(params,3)}"], Float[Array, "*batch {carried(params,3)}"]]:
     """Gated recurrent unit: `h' = (1 − z) n + z h`, all by entries.
 
@@ -124,8 +131,14 @@ def input_gates(params: MatrixParams, x: AnyArray, gates: int) -> Array:
 
 
 def hidden_weight(params: MatrixParams, gates: int) -> Array:
-    """The part of `W` that multiplies h: `(gates · q, q, n, n)`."""
-    return params.W[:, : params.q // gates]
+    """The part of `W` that multiplies h, `(gates · q, n, q · n)`: a matrix for each neuron out."""
+    W = params.W[:, : params.q // gates]
+    return jnp.swapaxes(W, 1, 2).reshape(W.shape[0], W.shape[2], -1)
+
+
+def works_by_entries(*activations: Activation) -> bool:
+    """Whether each is known to treat every entry by itself, in whatever shape."""
+    return all(any(activation is known for known in _BY_ENTRIES) for activation in activations)
 
 
 def rnn_advance(weight: Array, carry: AnyArray, gates: Array, activation: Activation) -> tuple[Array, Array]:
@@ -150,12 +163,13 @@ def gru_advance(
     """`gru_step` from the `input_gates` on."""
     if not reset_after:
         return _gru(_split(weight, gates), carry, gates.dtype)
-    q = weight.shape[1]
-    hidden = widen(dense(MatrixParams(weight), jnp.asarray(carry, gates.dtype)))
+    q = weight.shape[0] // 3
+    hidden = _of_hidden(weight, jnp.asarray(carry, gates.dtype))
     given = widen(gates)
     z, r = jnp.split(sigmoid(given[..., : 2 * q, :, :] + hidden[..., : 2 * q, :, :]), 2, axis=-3)
     recalled = hidden[..., 2 * q :, :, :]
-    recalled = recalled if hidden_bias is None else recalled + hidden_bias
+    if hidden_bias is not None:
+        recalled = recalled + jnp.tile(hidden_bias, (1, 1, recalled.shape[-1] // hidden_bias.shape[-1]))
     return _interpolated(z, tanh(given[..., 2 * q :, :, :] + r * recalled), carry, gates.dtype)
 
 
@@ -207,9 +221,14 @@ def _joined(params: MatrixParams, x: AnyArray) -> _Product:
 
 def _split(weight: Array, gates: Array) -> _Product:
     def product(h: Array, rows: slice) -> Array:
-        return widen(dense(MatrixParams(weight[rows]), h.astype(gates.dtype))) + widen(gates[..., rows, :, :])
+        return _of_hidden(weight[rows], h.astype(gates.dtype)) + widen(gates[..., rows, :, :])
 
     return product
+
+
+def _of_hidden(weight: Array, h: Array) -> Array:
+    columns = h.reshape(*h.shape[:-3], weight.shape[-1], h.shape[-1])
+    return widen(jnp.einsum("qak,...km->...qam", weight.astype(h.dtype), columns))
 
 
 def _dtype(params: MatrixParams, x: AnyArray) -> np.dtype:

@@ -19,6 +19,7 @@ from matrinox.functional.recurrent import (
     input_gates,
     lstm_advance,
     rnn_advance,
+    works_by_entries,
 )
 from matrinox.initializers import Initializer, lecun_normal
 from matrinox.nn.linear import check_sizes
@@ -89,11 +90,17 @@ class BaseCell(eqx.Module):
         """
         return input_gates(self.params, x, self.gates)
 
+    @property
+    def columns_apart(self) -> bool:
+        """Whether `advance` takes any number of columns, since they do not meet: all but the product is by entries."""
+        return True
+
     @abc.abstractmethod
     def advance(self, carry: Any, gates: Array) -> tuple[Any, Array]:
         """The step from `project` on: `cell(carry, x)` is `cell.advance(carry, cell.project(x))`.
 
-        **Arguments:** `carry`: as for a call; `gates`: as `project` gives them.
+        **Arguments:** `carry`: as for a call; `gates`: as `project` gives them; both with any number of columns where
+        `columns_apart`.
         **Returns:** `(carry, y)`.
         """
 
@@ -101,6 +108,8 @@ class BaseCell(eqx.Module):
 @contract
 class _HiddenCell(BaseCell):
     """A cell whose carry is h alone."""
+
+    __init__ = BaseCell.__init__
 
     def initial_carry(
         self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike | None = None
@@ -168,6 +177,11 @@ class RNNCell(_HiddenCell):
         **Raises:** `ContractError` if the trailing axes are not `(q, n, n)` and `(p, n, n)`.
         """
         return rnn_step(self.params, carry, x, activation=self.activation)
+
+    @property
+    def columns_apart(self) -> bool:
+        """Whether the activation is known to act by entries, so that columns do not meet."""
+        return works_by_entries(self.activation)
 
     def advance(self, carry: Any, gates: Array) -> tuple[Array, Array]:
         """`cell(carry, x)` from `gates = cell.project(x)` on.
@@ -320,6 +334,11 @@ class LSTMCell(BaseCell):
         **Raises:** `ContractError` if the trailing axes are not `(q, n, n)` and `(p, n, n)`.
         """
         return lstm_step(self.params, carry, x, activations=self.activations, gating=self.gating)
+
+    @property
+    def columns_apart(self) -> bool:
+        """Whether gates and activations are known to act by entries, so that columns do not meet."""
+        return self.gating == "hadamard" and works_by_entries(*self.activations)
 
     def advance(self, carry: Any, gates: Array) -> tuple[tuple[Array, Array], Array]:
         """`cell(carry, x)` from `gates = cell.project(x)` on.

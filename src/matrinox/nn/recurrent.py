@@ -2,6 +2,7 @@
 
 import abc
 import inspect
+import math
 from typing import Any
 
 import equinox as eqx
@@ -183,6 +184,11 @@ def _scan(
     split = can_split(cell)
     if split:
         steps = cell.project(steps)
+    # Columns that never meet are those of one state for the whole batch: no step has to transpose.
+    apart = split and cell.columns_apart
+    if apart:
+        steps, carry = _columns(steps, 1), jax.tree.map(_columns, carry)
+        valid = None if valid is None else jnp.repeat(valid.reshape(t, 1, 1, -1), x.shape[-1], axis=-1)
     keys = None if split or key is None else jax.random.split(key, t)
 
     def take(carry: PyTree, step: tuple[Array, Array | None, Array | None]) -> tuple[PyTree, Array]:
@@ -194,6 +200,9 @@ def _scan(
         return after, _chosen(valid, y, jnp.zeros_like(y))
 
     carry, y = jax.lax.scan(take, carry, (steps, valid, keys), length=t, reverse=reverse, unroll=unroll)
+    if apart:
+        batch = x.shape[:-4]
+        return jax.tree.map(lambda leaf: _examples(leaf, batch), carry), _examples(y, batch)
     return carry, jnp.moveaxis(y, 0, -4)
 
 
@@ -253,6 +262,19 @@ def _called(cell: Any, carry: PyTree, x: Array, key: Array | None) -> tuple[PyTr
             f"`cell` (={type(cell).__name__}) must return a carry as it got it, {_shapes(carry)}, got {_shapes(after)}."
         )
     return jax.tree.map(lambda new, old: new.astype(old.dtype), after, carry), y
+
+
+def _columns(x: Array, leading: int = 0) -> Array:
+    """`(*leading, *batch, q, n, n)` to `(*leading, q, n, batch · n)`."""
+    front, (q, n, _) = x.shape[:leading], x.shape[-3:]
+    batch = math.prod(x.shape[leading:-3])
+    return jnp.moveaxis(x.reshape(*front, batch, q, n, n), leading, -2).reshape(*front, q, n, batch * n)
+
+
+def _examples(columns: Array, batch: tuple[int, ...]) -> Array:
+    """`(*rest, n, batch · n)` to `(*batch, *rest, n, n)`."""
+    front, n = columns.shape[:-1], columns.shape[-2]
+    return jnp.moveaxis(columns.reshape(*front, math.prod(batch), n), -2, 0).reshape(*batch, *front, n)
 
 
 def _chosen(valid: Array, new: Array, old: Array) -> Array:
