@@ -249,4 +249,9 @@ def test_parallel_refuses_what_is_not_one_input_for_each_layer():
 
 
 def test_a_half_precision_sum_stays_in_half_precision():
-    assert nn.Residual(jnp.tanh)(jnp.ones((1, 2, 2), jnp.bfloat16)).dtype == jnp.bfloat16
+    x = jnp.ones((1, 1, 1), jnp.bfloat16)
+    y = nn.BranchSum([lambda x: 256 * x, *[jnp.asarray] * 4])(x)
+    assert y.dtype == jnp.bfloat16
+    # One by one in bfloat16, ones vanish beside 256.
+    assert y == 260
+    assert nn.Residual(lambda x: x)(jnp.ones((1, 2, 2), jnp.int32)).dtype == jnp.int32

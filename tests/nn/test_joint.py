@@ -82,6 +82,40 @@ def test_counts_of_axes_differ_only_where_the_batch_is_the_same():
     assert unequal(axes("2 4 4"), axes("4 4")) == "it has 2 axes, not 3"
 
 
+@contract
+class Split(eqx.Module):
+    """Two outputs, of which one is known."""
+
+    def __call__(
+        self, x: Float[AnyArray, "*batch p n n"], *, key: None = None
+    ) -> tuple[Float[Array, "*batch p"], tuple[Array, Array]]:
+        return jnp.asarray(x)[..., 0, 0], (jnp.asarray(x), jnp.asarray(x))
+
+
+@contract
+class Statistics(eqx.nn.StatefulLayer):
+    def __call__(
+        self, x: Float[AnyArray, "*batch p n n"], state: eqx.nn.State, *, key: None = None
+    ) -> tuple[Float[Array, "*batch p"], eqx.nn.State]:
+        return jnp.asarray(x)[..., 0, 0], state
+
+
+def test_a_tuple_of_arrays_is_several_outputs_and_a_state_is_none():
+    given = behind(dense(2, 3), Split())
+    assert isinstance(given, Several)
+    assert isinstance(given.parts[0], Told)
+    assert (show_axes(given.parts[0].axes), given.parts[1]) == ("(*batch, p=3)", None)
+    assert behind(dense(2, 3), Statistics()) == "(*batch, p=3)"
+    nn.Sequential([Split(), nn.Parallel([lambda x: x, lambda pair: pair[0]])])
+    with pytest.raises(ContractError, match=r"layers\[1\]: ReLU takes .*Split gives 2 outputs: one is due"):
+        nn.Sequential([Split(), nn.ReLU()])
+
+
+def test_a_chain_of_any_length_can_be_a_body():
+    chain = nn.Sequential([nn.ReLU()] * 1500 + [dense(2, 2)])
+    assert show_axes(demands(chain)) == "(*batch, p=2, n=4, n=4)"
+
+
 def test_several_outputs_are_counted():
     assert str(Several("layers[0]: Parallel", (None,))) == "layers[0]: Parallel gives 1 output"
     assert str(Several("Parallel", (None, None))) == "Parallel gives 2 outputs"

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import equinox as eqx
@@ -227,7 +228,8 @@ def test_the_joints_of_a_sequential_see_through():
 
 def test_a_tied_leaf_tells_where_its_weight_is():
     tied = nn.Tied(autoencoder(), TIE)
-    assert repr(tied.model.layers[2].weight) == "tied to layers[0].weight"
+    assert repr(tied.model.layers[2].weight) == "TiedLeaf(source='layers[0].weight')"
+    assert copy.deepcopy(tied.model.layers[2].weight) == TiedLeaf("layers[0].weight")
     with pytest.raises(AttributeError, match=r"tied to `layers\[0\]\.weight` and has no `shape` of its own: take"):
         _ = tied.model.layers[2].weight.shape
 

@@ -122,7 +122,9 @@ class _Sum(Composite):
             if fact:
                 came, due = (f"{y.dtype}[{', '.join(map(str, y.shape))}]" for y in (summand, total))
                 self._refuse(f"equal shapes, but {self._says(first)} {due} and {self._says(name)} {came}: {fact}.")
-        return sum((jnp.asarray(summand) for _, summand in others), start=total)
+        dtype = jnp.result_type(*summands.values())
+        wide = jnp.promote_types(dtype, jnp.float32) if jnp.issubdtype(dtype, jnp.floating) else dtype
+        return sum((summand.astype(wide) for _, summand in others), start=total.astype(wide)).astype(dtype)
 
     def _says(self, name: str) -> str:
         return "x is" if name == "x" else f"{layer_name(name, self.children()[name])} gives"

@@ -6,10 +6,11 @@ Axes are passed from layer to layer as data would be: `*batch 2 4 4 -> *batch 3 
 
 import abc
 import inspect
+import itertools
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import equinox as eqx
 
@@ -144,39 +145,48 @@ def _pass_through_leaf(name: str, layer: Layer, came: Flow) -> Flow:
             _refuse(name, options, came, str(facts[0]))
     if given is None or len(options) != 1:
         return None
-    inner = came.axes if isinstance(came, Told) else options[0]
-    variadic, run = _run(options[0], inner)
-    axes: list[Axis] = []
-    for axis in read_axes(given, {"self": layer}, bound[0]):
-        axes += run if axis.variadic and axis.label == variadic else [axis]
-    return Told(name, tuple(axes))
+    variadic, run = _run(options[0], came.axes if isinstance(came, Told) else options[0])
+
+    def told(dim_str: str | None) -> Told | None:
+        if dim_str is None:
+            return None
+        axes = read_axes(dim_str, {"self": layer}, bound[0])
+        spread = (run if axis.variadic and axis.label == variadic else (axis,) for axis in axes)
+        return Told(name, tuple(itertools.chain.from_iterable(spread)))
+
+    return Several(name, tuple(map(told, given))) if isinstance(given, tuple) else told(given)
 
 
 def _refuse(name: str, options: Sequence[Axes], came: Told | Several, fact: str) -> NoReturn:
     raise ContractError(f"{name} takes {' or '.join(map(show_axes, options))}, but {came}: {fact}.")
 
 
-def _demands_in_turn(layers: Sequence[Layer]) -> Axes | None:
-    if not layers:
-        return None
-    first, *rest = layers
-    if isinstance(first, eqx.nn.Sequential):
-        return _demands_in_turn((*first.layers, *rest))
-    if isinstance(first, Composite):
-        return first.demands()
-    taken, given = _annotations(first)
+def _demands_in_turn(layers: Sequence[Layer], needed: Axes | None = None) -> Axes | None:
+    """What the first takes, `needed` being what is taken of the last."""
+    for layer in reversed(layers):
+        if isinstance(layer, eqx.nn.Sequential):
+            needed = _demands_in_turn(layer.layers, needed)
+        elif isinstance(layer, Composite):
+            needed = layer.demands()
+        else:
+            needed = _demands_of_leaf(layer, needed)
+    return needed
+
+
+def _demands_of_leaf(layer: Layer, needed: Axes | None) -> Axes | None:
+    taken, given = _annotations(layer)
     if len(taken) != 1:
         return None
-    needed = _demands_in_turn(rest) if given is not None else None
     bindings: dict[str, int] = {}
-    for out, into in _from_the_end(read_axes(given or "", {"self": first}, {}), needed or ()):
-        if out.size is None and isinstance(into.size, int):
-            bindings.setdefault(out.label, into.size)
-    return read_axes(taken[0], {"self": first}, bindings)
+    out = read_axes(given, {"self": layer}, {}) if isinstance(given, str) else ()
+    for mine, theirs in _from_the_end(out, needed or ()):
+        if mine.size is None and isinstance(theirs.size, int):
+            bindings.setdefault(mine.label, theirs.size)
+    return read_axes(taken[0], {"self": layer}, bindings)
 
 
-def _annotations(layer: Layer) -> tuple[list[str], str | None]:
-    """The shape strings that `layer` takes first, one for each option, and that of what it gives, where declared."""
+def _annotations(layer: Layer) -> tuple[list[str], str | tuple[str | None, ...] | None]:
+    """The shape strings that `layer` takes first, one for each option, and that, or those, of what it gives."""
     called = type(layer).__call__ if isinstance(layer, eqx.Module) else layer
     try:
         signature = evaluated_signature(inspect.unwrap(called), {type(layer).__name__: type(layer)})
@@ -184,11 +194,21 @@ def _annotations(layer: Layer) -> tuple[list[str], str | None]:
         return [], None
     parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "self"]
     taken = array_annotations(parameters[0].annotation) if parameters else ()
-    given = signature.return_annotation
-    if typing.get_origin(given) is tuple:
-        given = typing.get_args(given)[0]
-    arrays = list(dict.fromkeys(array.dim_str for array in array_annotations(given)))
-    return list(dict.fromkeys(array.dim_str for array in taken)), arrays[0] if len(arrays) == 1 else None
+    return list(dict.fromkeys(array.dim_str for array in taken)), _given(signature.return_annotation)
+
+
+def _given(hint: Any) -> str | tuple[str | None, ...] | None:
+    if typing.get_origin(hint) is not tuple:
+        return _dim_str(hint)
+    parts = typing.get_args(hint)
+    if parts[-1] is eqx.nn.State:
+        return _given(parts[0]) if len(parts) == 2 else None
+    return None if Ellipsis in parts else tuple(map(_dim_str, parts))
+
+
+def _dim_str(hint: Any) -> str | None:
+    arrays = list(dict.fromkeys(array.dim_str for array in array_annotations(hint)))
+    return arrays[0] if len(arrays) == 1 else None
 
 
 def _from_the_end(first: Axes, other: Axes) -> list[tuple[Axis, Axis]]:

@@ -33,9 +33,6 @@ class TiedLeaf:
             " is in from `tied.whole()`."
         )
 
-    def __repr__(self) -> str:
-        return f"tied to {self.source}"
-
 
 @contract
 class Tied(Composite):
@@ -65,7 +62,7 @@ class Tied(Composite):
     >>> tied(jnp.ones((32, 5, 4, 4))).shape
     (32, 5, 4, 4)
     >>> tied.model.layers[2].weight
-    tied to layers[0].weight
+    TiedLeaf(source='layers[0].weight')
     """
 
     model: PyTree
