@@ -205,6 +205,7 @@ def test_shapes_that_only_data_tell_are_refused_when_called_and_never_broadcast(
     assert refusal(nn.BranchSum([lambda x: (x,)]), x) == (
         "BranchSum adds arrays, but branches[0]: <lambda> gives a tuple."
     )
+    assert refusal(nn.Residual(lambda x: x), [x]) == "Residual adds arrays, but x is a list."
 
 
 def test_the_joints_of_a_sequential_see_through():

@@ -121,7 +121,8 @@ class _Sum(Composite):
             fact = _difference(summand.shape, total.shape)
             if fact:
                 came, due = (f"{y.dtype}[{', '.join(map(str, y.shape))}]" for y in (summand, total))
-                self._refuse(f"equal shapes, but {self._says(first)} {due} and {self._says(name)} {came}: {fact}.")
+                said = f"{self._says(first)} {due} and {self._says(name)} {came}"
+                self._refuse(f"equal shapes, but {said}: {fact}.{self._remedy()}")
         dtype = jnp.result_type(*summands.values())
         wide = jnp.promote_types(dtype, jnp.float32) if jnp.issubdtype(dtype, jnp.floating) else dtype
         return sum((summand.astype(wide) for _, summand in others), start=total.astype(wide)).astype(dtype)
@@ -130,7 +131,7 @@ class _Sum(Composite):
         return "x is" if name == "x" else f"{layer_name(name, self.children()[name])} gives"
 
     def _refuse(self, text: str) -> None:
-        raise refusal_of(f"{layer_name('', self)} adds {text}{self._remedy()}", sys._getframe(3), self)
+        raise refusal_of(f"{layer_name('', self)} adds {text}", sys._getframe(3), self)
 
     def _remedy(self) -> str:
         return " Give a `shortcut` that brings x to the shape of the body." if self._adds_input() else ""
