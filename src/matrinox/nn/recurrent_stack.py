@@ -26,6 +26,7 @@ class StackedRecurrent(BaseRecurrent):
 
     >>> import jax, jax.numpy as jnp
     >>> from matrinox.nn.cell import GRUCell
+    >>> from matrinox.nn.recurrent import Recurrent
     >>> k0, k1 = jax.random.split(jax.random.key(0))
     >>> cells = [GRUCell(p=2, q=3, n=4, key=k0), GRUCell(p=3, q=5, n=4, key=k1)]
     >>> model = StackedRecurrent([Recurrent(cell) for cell in cells])
@@ -112,6 +113,7 @@ class Bidirectional(BaseRecurrent):
 
     >>> import jax, jax.numpy as jnp
     >>> from matrinox.nn.cell import GRUCell
+    >>> from matrinox.nn.recurrent import Recurrent
     >>> k0, k1 = jax.random.split(jax.random.key(0))
     >>> cells = GRUCell(p=2, q=3, n=4, key=k0), GRUCell(p=2, q=3, n=4, key=k1)
     >>> layer = Bidirectional(Recurrent(cells[0]), Recurrent(cells[1], reverse=True))
