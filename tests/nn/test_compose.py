@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 from jaxtyping import Array, Float
+from layer_table.row import drawn
 
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.nn import Conv2d, Dense, Dropout, GlobalAvgPool2d, ReLU, Sequential, Series
@@ -12,8 +13,8 @@ from matrinox.nn import Conv2d, Dense, Dropout, GlobalAvgPool2d, ReLU, Sequentia
 KEYS = jax.random.split(jax.random.key(0), 4)
 
 
-def dense(p, q, n=4):
-    return Dense(p=p, q=q, n=n, key=KEYS[0])
+def dense(p, q, n=4, key=KEYS[0]):
+    return Dense(p=p, q=q, n=n, initializer=drawn, key=key)
 
 
 def built_wrong(*layers):
@@ -23,7 +24,7 @@ def built_wrong(*layers):
 
 
 def test_sequential_equals_the_layers_in_turn_and_eqx_sequential():
-    layers = [dense(2, 3), ReLU(), Dense(p=3, q=5, n=4, key=KEYS[1])]
+    layers = [dense(2, 3), ReLU(), dense(3, 5, key=KEYS[1])]
     x = jax.random.normal(KEYS[2], (7, 2, 4, 4))
     y = Sequential(layers)(x)
     np.testing.assert_array_equal(y, layers[2](layers[1](layers[0](x))))
@@ -63,7 +64,7 @@ def test_joints_of_nested_sequentials_are_checked():
 
 
 def test_a_convolutions_joint_is_checked_behind_its_space_axes():
-    conv = Conv2d(p=1, q=3, n=2, kernel=3, key=KEYS[0])
+    conv = Conv2d(p=1, q=3, n=2, kernel=3, initializer=drawn, key=KEYS[0])
     Sequential([conv, ReLU(), GlobalAvgPool2d(), dense(3, 5, 2)])
     assert built_wrong(conv, GlobalAvgPool2d(), dense(4, 5, 2)).endswith("axis -3 is 3, p is 4.")
 

@@ -60,7 +60,7 @@ def test_flatten_linear_is_eqx_linear_on_flattened_input(x64):
 
 def test_a_classification_head_can_be_any_linear_map_of_all_entries(x64):
     flat = nn.FlattenLinear(p=3, features=5, n=2, initializer=drawn, dtype=jnp.float64, key=KEY)
-    head = nn.ClassificationHead(p=3, classes=5, n=2, use_bias=False, dtype=jnp.float64, key=KEY)
+    head = nn.ClassificationHead(p=3, classes=5, n=2, use_bias=False, initializer=drawn, dtype=jnp.float64, key=KEY)
     head = eqx.tree_at(lambda head: head.dense.weight, head, jnp.swapaxes(flat.weight, -1, -2))
     x = np.random.default_rng(0).normal(size=(4, 3, 2, 2))
     np.testing.assert_allclose(head(x), flat(x), rtol=1e-12)
@@ -89,11 +89,11 @@ def test_heads_refuse_what_does_not_fit():
     with pytest.raises(
         ContractError, match=r"ClassificationHead\(p=3, n=2, classes=5\) got x float32\[4, 2, 2\].*p is 3"
     ):
-        nn.ClassificationHead(p=3, classes=5, n=2, key=KEY)(draw(4, 2, 2))
+        nn.ClassificationHead(p=3, classes=5, n=2, initializer=drawn, key=KEY)(draw(4, 2, 2))
     with pytest.raises(ContractError, match=r"RegressionHead\(p=3, n=2, outputs=5\) got x float32\[4, 2, 2\].*p is 3"):
-        nn.RegressionHead(p=3, outputs=5, n=2, key=KEY)(draw(4, 2, 2))
+        nn.RegressionHead(p=3, outputs=5, n=2, initializer=drawn, key=KEY)(draw(4, 2, 2))
     with pytest.raises(ContractError, match=r"FlattenLinear\(p=3, n=2, features=5\) got x float32\[4, 2, 2\].*p is 3"):
-        nn.FlattenLinear(p=3, features=5, n=2, key=KEY)(draw(4, 2, 2))
+        nn.FlattenLinear(p=3, features=5, n=2, initializer=drawn, key=KEY)(draw(4, 2, 2))
     with pytest.raises(ContractError, match="read"):
         nn.ClassificationHead(p=3, classes=5, n=2, read="determinant", key=KEY)
 
@@ -111,4 +111,9 @@ def test_heads_refuse_sizes_below_one(head, size):
 
 def test_the_joint_before_a_head_is_checked():
     with pytest.raises(ContractError, match=r"layers\[1\]: ClassificationHead.*axis -3 is 3, p is 4"):
-        nn.Sequential([nn.Dense(p=2, q=3, n=2, key=KEY), nn.ClassificationHead(p=4, classes=5, n=2, key=KEY)])
+        nn.Sequential(
+            [
+                nn.Dense(p=2, q=3, n=2, initializer=drawn, key=KEY),
+                nn.ClassificationHead(p=4, classes=5, n=2, initializer=drawn, key=KEY),
+            ]
+        )
