@@ -6,11 +6,21 @@ import jax.numpy as jnp
 import matnets
 import numpy as np
 import pytest
+from jax import lax
 from jax.test_util import check_grads
 
 from matrinox import functional
 from matrinox.contract import ContractError
-from matrinox.functional import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d, sum_pool1d, sum_pool2d
+from matrinox.functional import (
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+    pool,
+    pool_window,
+    sum_pool1d,
+    sum_pool2d,
+)
 
 POOLS = [(kind, axes) for kind in ("max", "avg", "sum") for axes in (1, 2, 3)]
 EACH_POOL = pytest.mark.parametrize(("kind", "axes"), POOLS)
@@ -24,18 +34,6 @@ def pool_of(kind, axes):
 
 def draw(*shape):
     return np.random.default_rng(0).normal(size=shape)
-
-
-def pool_by_hand(kind, x, window, stride, pads):
-    """Window by window, in NumPy; one example, every option for each axis."""
-    x = np.pad(x, (*pads, (0, 0), (0, 0), (0, 0)), constant_values=NOTHING[kind])
-    axes = len(window)
-    out = [(size - w) // s + 1 for size, w, s in zip(x.shape, window, stride, strict=False)]
-    y = np.empty((*out, *x.shape[axes:]))
-    for place in np.ndindex(*out):
-        cut = tuple(slice(a * s, a * s + w) for a, s, w in zip(place, stride, window, strict=True))
-        y[place] = REDUCE[kind](x[cut], axis=tuple(range(axes)))
-    return y
 
 
 def test_pools_take_each_entry_by_itself():
@@ -57,12 +55,84 @@ def test_pools_equal_matnets(x64, kind, axes, window, stride, padding):
     np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-14)
 
 
+def every_option(axes):
+    """Windows below and above what is met slice by slice; of 1 to 3 axes."""
+    plain = {"window": (3, 2, 6), "stride": (2, 1, 2), "padding": ((1, 2), (0, 1), (3, 0))}
+    dilated = plain | {"dilation": (2, 1, 3), "input_dilation": (1, 2, 4)}
+    return [{name: option[:axes] for name, option in options.items()} for options in (plain, dilated)]
+
+
 @EACH_POOL
-def test_pools_equal_a_loop_over_windows(x64, kind, axes):
+def test_pools_equal_a_loop_over_windows(x64, windows_by_hand, kind, axes):
     x = draw(*(7, 6, 5)[:axes], 2, 2, 2)
-    window, stride, pads = (3, 2, 6)[:axes], (2, 1, 2)[:axes], ((1, 2), (0, 1), (3, 0))[:axes]
-    ours = jax.jit(lambda x: pool_of(kind, axes)(x, window=window, stride=stride, padding=pads))(x)
-    np.testing.assert_allclose(ours, pool_by_hand(kind, x, window, stride, pads), rtol=1e-12, atol=1e-14)
+    ours = jax.jit(lambda x: [pool_of(kind, axes)(x, **options) for options in every_option(axes)])(x)
+    for got, options in zip(ours, every_option(axes), strict=True):
+        options = {"dilation": (1,) * axes, "input_dilation": (1,) * axes} | options
+        names = ("window", "stride", "padding", "dilation", "input_dilation")
+        met = windows_by_hand(x, *(options[name] for name in names), NOTHING[kind])
+        np.testing.assert_allclose(got, REDUCE[kind](met, axis=0), rtol=1e-12, atol=1e-14)
+
+
+@EACH_POOL
+def test_pools_equal_reduce_window(x64, kind, axes):
+    x = draw(2, *(7, 6, 5)[:axes], 2, 2, 2)
+    options = every_option(axes)[1]
+    combine = lax.max if kind == "max" else lax.add
+    expected = lax.reduce_window(
+        jnp.asarray(x),
+        float(NOTHING[kind]),
+        combine,
+        window_dimensions=(1, *options["window"], 1, 1, 1),
+        window_strides=(1, *options["stride"], 1, 1, 1),
+        padding=((0, 0), *options["padding"], *((0, 0),) * 3),
+        window_dilation=(1, *options["dilation"], 1, 1, 1),
+        base_dilation=(1, *options["input_dilation"], 1, 1, 1),
+    )
+    if kind == "avg":
+        expected = expected / np.prod(options["window"])
+    np.testing.assert_allclose(pool_of(kind, axes)(x, **options), expected, rtol=1e-12, atol=1e-14)
+
+
+@EACH_POOL
+def test_gradients_of_dilated_pools_match_finite_differences(x64, kind, axes):
+    x = draw(*(5, 4, 3)[:axes], 1, 2, 2)
+    pool = pool_of(kind, axes)
+    options = {"window": (3, 2, 5)[:axes], "stride": 2, "padding": "SAME", "input_dilation": (1, 2, 2)[:axes]}
+    check_grads(jax.jit(lambda x: pool(x, dilation=(2, 1, 1)[:axes], **options)), (x,), order=1)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize(("size", "dilation"), [(2, 1), (3, 1), (4, 1), (3, 2)])
+def test_max_pools_slice_by_slice_by_doubling_and_by_reduce_window_agree(monkeypatch, size, dilation, ties):
+    x = jnp.asarray(draw(7, 6, 1, 2, 2))
+    x = jnp.round(x) if ties else x
+    options = {"window": size, "dilation": dilation, "stride": 1, "padding": "SAME"}
+
+    def value_and_gradient(slices, windows_of_xla):
+        monkeypatch.setattr(pool_window, "MOST_SLICES", slices)
+        monkeypatch.setattr(pool, "MOST_SLICES", windows_of_xla)
+        weights = jnp.cos(jnp.arange(x.size)).reshape(x.shape)
+
+        @jax.jit
+        def run(x):
+            y, back = jax.vjp(lambda x: max_pool2d(x, **options), x)
+            return y, back(weights[: y.shape[0], : y.shape[1]])[0]
+
+        return run(x)
+
+    by_slices = value_and_gradient(9, 9)
+    for other in (value_and_gradient(1, 9), value_and_gradient(9, 1)):
+        np.testing.assert_array_equal(other[0], by_slices[0])
+        np.testing.assert_allclose(other[1], by_slices[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_long_dilated_window_takes_few_steps():
+    x = jnp.asarray(draw(2100, 1, 1, 1))
+    jaxpr = jax.make_jaxpr(lambda x: max_pool1d(x, window=1024, dilation=2, stride=7))(x)
+    assert len(jaxpr.eqns) < 100
+    y = jax.jit(lambda x: max_pool1d(x, window=1024, dilation=2, stride=7))(x)
+    expected = [x[stop : stop + 2047 : 2].max() for stop in range(0, 2100 - 2046, 7)]
+    np.testing.assert_array_equal(y.ravel(), expected)
 
 
 @pytest.mark.parametrize(("kind", "twin"), [("max", "MaxPool"), ("avg", "AvgPool")])
@@ -112,9 +182,19 @@ def test_padding_is_never_the_largest():
     assert np.array_equal(max_pool2d(x, window=5, stride=1, padding="SAME"), x)
 
 
+def test_holes_are_never_the_largest():
+    x = jnp.array([-1.0, -2.0, -3.0]).reshape(3, 1, 1, 1)
+    np.testing.assert_array_equal(max_pool1d(x, window=2, stride=1, input_dilation=2).ravel(), [-1, -2, -2, -3])
+    long = max_pool1d(x, window=5, stride=1, input_dilation=3, dilation=2, padding=6)
+    assert np.isfinite(long).all()
+    assert (long < 0).all()
+
+
 def test_average_divides_by_the_window_also_over_padding():
     x = jnp.ones((3, 1, 1, 1))
     np.testing.assert_allclose(avg_pool1d(x, window=3, stride=1, padding="SAME").ravel(), [2 / 3, 1, 2 / 3])
+    np.testing.assert_allclose(avg_pool1d(x, window=2, stride=1, input_dilation=2).ravel(), [1 / 2] * 4)
+    np.testing.assert_allclose(avg_pool1d(x, window=2, stride=1, dilation=2, padding=1).ravel(), [1 / 2, 1, 1 / 2])
 
 
 @EACH_POOL

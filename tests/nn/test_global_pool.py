@@ -7,7 +7,7 @@ import pytest
 from matrinox import nn
 from matrinox.contract import ContractError
 
-POOLS = {(name, axes): getattr(nn, f"Global{name}Pool{axes}d") for name in ("Avg", "Max") for axes in (1, 2, 3)}
+POOLS = {(name, axes): getattr(nn, f"Global{name}Pool{axes}d") for name in ("Avg", "Max", "Sum") for axes in (1, 2, 3)}
 
 every_pool = pytest.mark.parametrize(("name", "axes"), POOLS)
 
@@ -16,17 +16,18 @@ def test_global_pools_of_a_sequence_by_hand():
     x = jnp.array([1.0, 5.0, -3.0]).reshape(3, 1, 1, 1) * jnp.array([[1.0, 2.0], [0.0, -1.0]])
     assert np.array_equal(nn.GlobalAvgPool1d()(x), [[[1.0, 2.0], [0.0, -1.0]]])
     assert np.array_equal(nn.GlobalMaxPool1d()(x), [[[5.0, 10.0], [0.0, 3.0]]])
+    assert np.array_equal(nn.GlobalSumPool1d()(x), [[[3.0, 6.0], [0.0, -3.0]]])
 
 
 @every_pool
 def test_global_pools_equal_float64_numpy(name, axes):
     x = np.random.default_rng(0).normal(size=(2, *(4, 3, 2)[:axes], 2, 3, 3))
-    reduce = {"Avg": np.mean, "Max": np.max}[name]
+    reduce = {"Avg": np.mean, "Max": np.max, "Sum": np.sum}[name]
     expected = reduce(x, axis=tuple(range(1, 1 + axes)))
     np.testing.assert_allclose(POOLS[name, axes]()(x.astype(np.float32)), expected, rtol=1e-5, atol=1e-6)
 
 
-@every_pool
+@pytest.mark.parametrize(("name", "axes"), [key for key in POOLS if key[0] != "Sum"])
 def test_global_pools_equal_eqx_pools_over_everything_when_n_is_1(name, axes):
     sizes = (4, 3, 2)[:axes]
     x = jax.random.normal(jax.random.key(0), (*sizes, 3))

@@ -1,6 +1,5 @@
 """Pools of whole matrices by their determinants, over windows of one, two or three axes."""
 
-from functools import reduce
 from math import prod
 
 import jax
@@ -160,16 +159,13 @@ def _maxd(x: AnyArray, windows: Windows) -> Array:
     # Nothing flows through the choice; rounded to half precision, different determinants would be equal.
     values = det(widen(jax.lax.stop_gradient(x)))[..., None, None]
     places = jnp.arange(prod(space), dtype=jnp.int32).reshape(*space, 1, 1, 1)
-    best = values, jnp.broadcast_to(places, values.shape)
-    for axis in reversed(range(axes)):
-        met = zip(windows.along(best[0], axis, -jnp.inf), windows.along(best[1], axis, _NOWHERE), strict=True)
-        best = reduce(_higher, met)
-    chosen = best[1]
-    flat = x.reshape(*x.shape[: -3 - axes], -1, *x.shape[-3:])
+    choices = values, jnp.broadcast_to(places, values.shape)
+    chosen = windows.best(_higher, choices, (-jnp.inf, _NOWHERE))[1]
+    batch, out = chosen.shape[: -3 - axes], chosen.shape[-3 - axes : -3]
     kept = jnp.take_along_axis(
-        flat, chosen.reshape(*chosen.shape[: -3 - axes], -1, *chosen.shape[-3:]), axis=-4, mode="clip"
+        x.reshape(*batch, -1, *x.shape[-3:]), chosen.reshape(*batch, -1, *chosen.shape[-3:]), axis=-4, mode="clip"
     )
-    return kept.reshape(*chosen.shape[:-2], *x.shape[-2:])
+    return kept.reshape(*batch, *out, *x.shape[-3:])
 
 
 def _higher(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:

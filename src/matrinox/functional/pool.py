@@ -1,6 +1,5 @@
 """Max, average and sum pools, entry by entry, over windows of one, two or three axes."""
 
-from functools import reduce
 from math import prod
 
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ from jaxtyping import Float
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional.pool_window import (
+    MOST_SLICES,
     NOT_EMPTY,
     Windows,
     explains_windows,
@@ -17,8 +17,6 @@ from matrinox.functional.pool_window import (
     windows_over,
 )
 from matrinox.functional.window import Padding, Sizes
-
-_MOST_SLICES = 4
 
 
 @contract
@@ -205,17 +203,15 @@ def _max(x: AnyArray, windows: Windows) -> Array:
     x = jnp.asarray(x)
     require_entries(windows, x.shape[-3 - len(windows.sizes) : -3])
     # The gradient of `reduce_window` takes XLA's CPU backend 2 to 4 times as long as that of a few slices compared one
-    # by one, but the slices of a long window take long to compile. It has none for dilated windows and inputs.
-    if max(windows.sizes) > _MOST_SLICES and max(*windows.dilations, *windows.spreads) == 1:
+    # by one, but the slices of a long window take longer. It has none for dilated windows and inputs.
+    if max(windows.sizes) > MOST_SLICES and max(*windows.dilations, *windows.spreads) == 1:
         return lax.reduce_window(x, -jnp.inf, lax.max, **windows.of_rank(x.ndim))
-    for axis in reversed(range(len(windows.sizes))):
-        x = reduce(_larger, windows.along(x, axis, -jnp.inf))
-    return x
+    return windows.best(_larger, (x,), (-jnp.inf,))[0]
 
 
-def _larger(a: Array, b: Array) -> Array:
+def _larger(a: tuple[Array], b: tuple[Array]) -> tuple[Array]:
     # The first of equals takes the gradient, and NaN wins, as with `reduce_window`.
-    return lax.select((a < b) | (b != b), b, a)
+    return (lax.select((a[0] < b[0]) | (b[0] != b[0]), b[0], a[0]),)
 
 
 def _sum(x: AnyArray, windows: Windows) -> Array:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, TypeVar
 
 import jax.numpy as jnp
@@ -15,6 +16,10 @@ from matrinox.functional.precision import widen
 from matrinox.functional.window import LETTERS, Padding, Pairs, Sizes, pad_pairs, per_axis, require_fit
 
 _Pool = TypeVar("_Pool", bound=Callable[..., Array])
+_Choice = tuple[Any, ...]
+
+MOST_SLICES = 4
+"""A window longer than this is not met entry by entry, which would take long to compile."""
 
 _OPTIONS = """\
 **Arguments:** {before}`x`: `(*batch, {space}, p, n, n)`;
@@ -87,13 +92,58 @@ class Windows:
 
         Padding and holes hold `fill`.
         """
-        place = axis - len(self.sizes) - 3 + x.ndim
-        edges = [(0, 0, 0)] * x.ndim
-        edges[place] = (*self.pairs[axis], self.spreads[axis] - 1)
-        x = lax.pad(x, jnp.array(fill, x.dtype), edges)
+        place, x = self._padded(x, axis, fill)
         stride, step, extent = self.strides[axis], self.dilations[axis], self.extents[axis]
         span = (x.shape[place] - extent) // stride * stride + 1
         return [lax.slice_in_dim(x, first, first + span, stride, place) for first in range(0, extent, step)]
+
+    def gathered(self, x: Array, fill: float) -> Array:
+        """What each window meets: `(*batch, *space, p, n, n)` to `(window, *batch, *space', p, n, n)`."""
+        axes = len(self.sizes)
+        for axis in reversed(range(axes)):
+            if self.sizes[axis] <= MOST_SLICES:
+                x = jnp.stack(self.along(x, axis, fill))
+            else:
+                place, x = self._padded(x, axis, fill)
+                stops = np.arange(0, x.shape[place] - self.extents[axis] + 1, self.strides[axis])
+                met = self.dilations[axis] * np.arange(self.sizes[axis])[:, None] + stops
+                x = jnp.moveaxis(jnp.take(x, met, axis=place, mode="clip"), place, 0)
+        return x.reshape(-1, *x.shape[axes:])
+
+    def best(self, better: Callable[[_Choice, _Choice], _Choice], x: _Choice, fill: _Choice) -> _Choice:
+        """The best of what each window meets, as `better` of a choice and a later one tells: arrays alike in shape.
+
+        `better` of a choice and itself must be that choice.
+        """
+        for axis in reversed(range(len(self.sizes))):
+            if self.sizes[axis] <= MOST_SLICES:
+                met = zip(*(self.along(a, axis, hole) for a, hole in zip(x, fill, strict=True)), strict=True)
+                x = reduce(better, met)
+            else:
+                x = self._best_by_doubling(better, x, fill, axis)
+        return x
+
+    def _best_by_doubling(
+        self, better: Callable[[_Choice, _Choice], _Choice], x: _Choice, fill: _Choice, axis: int
+    ) -> _Choice:
+        # The best of the first 2, 4, 8, … entries from every place on: few steps to compile, however long the window.
+        padded = [self._padded(a, axis, hole) for a, hole in zip(x, fill, strict=True)]
+        place, x = padded[0][0], tuple(a for _, a in padded)
+        known, size, step = 1, self.sizes[axis], self.dilations[axis]
+        while known < size:
+            more = min(known, size - known)
+            end = x[0].shape[place]
+            first = tuple(lax.slice_in_dim(a, 0, end - more * step, axis=place) for a in x)
+            x = better(first, tuple(lax.slice_in_dim(a, more * step, end, axis=place) for a in x))
+            known += more
+        return tuple(lax.slice_in_dim(a, 0, a.shape[place], self.strides[axis], place) for a in x)
+
+    def _padded(self, x: Array, axis: int, fill: float) -> tuple[int, Array]:
+        """Where a space axis stands, and `x` with padding and holes along it."""
+        place = axis - len(self.sizes) - 3 + x.ndim
+        edges = [(0, 0, 0)] * x.ndim
+        edges[place] = (*self.pairs[axis], self.spreads[axis] - 1)
+        return place, lax.pad(x, jnp.array(fill, x.dtype), edges)
 
     def of_rank(self, rank: int) -> dict[str, Any]:
         """What `lax.reduce_window` takes for an array of `rank` axes."""

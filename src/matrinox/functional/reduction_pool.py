@@ -132,7 +132,7 @@ def _pool(x: AnyArray, reduce_fn: Callable[..., Any], windows: Windows, fill: fl
             "passes over, such as 0 for a sum."
         )
     x = jnp.asarray(x)
-    entries = _entries(widen(x), windows, 0.0 if fill is None else fill)
+    entries = windows.gathered(widen(x), 0.0 if fill is None else fill)
     name = getattr(reduce_fn, "__name__", reduce_fn)
     y = jnp.asarray(reduce_fn(entries, axis=0))
     if y.shape != entries.shape[1:]:
@@ -143,11 +143,3 @@ def _pool(x: AnyArray, reduce_fn: Callable[..., Any], windows: Windows, fill: fl
     if not jnp.issubdtype(y.dtype, jnp.floating):
         raise ValueError(f"`reduce_fn` (={name}) must give floats, not {y.dtype}: cast what it gives to float32.")
     return y.astype(x.dtype)
-
-
-def _entries(x: Array, windows: Windows, fill: float) -> Array:
-    """`(*batch, *space, p, n, n)` to `(window, *batch, *space', p, n, n)`, each axis gathered by itself."""
-    axes = len(windows.sizes)
-    for axis in reversed(range(axes)):
-        x = jnp.stack(windows.along(x, axis, fill))
-    return x.reshape(-1, *x.shape[axes:])
