@@ -171,10 +171,15 @@ def test_gradients_of_a_step_match_finite_differences(x64, name):
 @every_step
 def test_a_step_over_a_batch_equals_vmap_and_one_by_one(x64, name):
     params, (h, c, x) = params_of(name, 2), state(2, 2, 3)
-    mapped = jax.vmap(jax.vmap(STEPS[name], (None, 0, 0, 0)), (None, 0, 0, 0))(params, h, c, x)
-    batched = STEPS[name](params, h, c, x)
+    step = STEPS[name]
+
+    @jax.jit
+    def run(params, h, c, x):
+        mapped = jax.vmap(jax.vmap(step, (None, 0, 0, 0)), (None, 0, 0, 0))(params, h, c, x)
+        return step(params, h, c, x), mapped, step(params, h[1, 2], c[1, 2], x[1, 2])
+
+    batched, mapped, one = run(params, h, c, x)
     assert_close(batched, mapped, rtol=1e-12)
-    one = STEPS[name](params, h[1, 2], c[1, 2], x[1, 2])
     assert_close(jax.tree.map(lambda leaf: leaf[1, 2], batched), one, rtol=1e-12)
 
 

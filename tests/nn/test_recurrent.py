@@ -67,6 +67,7 @@ class Noisy(eqx.Module):
         return {"sum": total, "steps": carry["steps"] + 1}, total
 
 
+@eqx.filter_jit
 def stepped(cell, x, carry):
     """The oracle: a loop over the cell."""
     ys = []
