@@ -179,14 +179,6 @@ def test_the_sum_of_half_precision_is_taken_in_single():
 
 
 @EACH_POOL
-def test_determinant_pools_take_any_leading_axes(x64, kind, axes):
-    x = draw(2, 3, *(5, 3, 3)[:axes], 2, 2, 2)
-    pool = jax.jit(lambda x: pool_of(kind, axes)(x, window=2, padding="SAME"))
-    np.testing.assert_array_equal(jax.jit(jax.vmap(jax.vmap(pool)))(x), pool(x))
-    np.testing.assert_array_equal(pool(x[1, 2]), pool(x)[1, 2])
-
-
-@EACH_POOL
 def test_determinant_pools_refuse_a_wrong_shape(kind, axes):
     with pytest.raises(ContractError, match="at least"):
         pool_of(kind, axes)(jnp.ones((4,) * (axes + 2)), window=2)

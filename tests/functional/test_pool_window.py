@@ -81,6 +81,13 @@ def test_an_axis_without_places_is_refused_however_it_is_padded():
         max_pool1d(jnp.ones((0, 1, 1, 1)), window=3, padding=2)
 
 
+@pytest.mark.parametrize("name", POOLS)
+def test_an_empty_batch_stays_empty(name):
+    arguments = {"reduce_fn": jnp.min} if name == "pool" else {}
+    y = getattr(functional, f"{name}2d")(jnp.ones((0, 4, 4, 1, 2, 2)), window=2, **arguments)
+    assert y.shape == (0, 2, 2, 1, 2, 2)
+
+
 def test_windows_count_their_extents():
     windows = windows_over((9, 9, 1, 1, 1), 2, (2, 3), None, "SAME", (3, 1), 1)
     assert windows.extents == [4, 3]

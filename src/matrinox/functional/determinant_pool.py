@@ -163,7 +163,10 @@ def _maxd(x: AnyArray, windows: Windows) -> Array:
     chosen = windows.best(_higher, choices, (-jnp.inf, _NOWHERE))[1]
     batch, out = chosen.shape[: -3 - axes], chosen.shape[-3 - axes : -3]
     kept = jnp.take_along_axis(
-        x.reshape(*batch, -1, *x.shape[-3:]), chosen.reshape(*batch, -1, *chosen.shape[-3:]), axis=-4, mode="clip"
+        x.reshape(*batch, prod(space), *x.shape[-3:]),
+        chosen.reshape(*batch, prod(out), *chosen.shape[-3:]),
+        axis=-4,
+        mode="clip",
     )
     return kept.reshape(*batch, *out, *x.shape[-3:])
 

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from math import prod
 from typing import Any, TypeVar
 
 import jax.numpy as jnp
@@ -108,7 +109,7 @@ class Windows:
                 stops = np.arange(0, x.shape[place] - self.extents[axis] + 1, self.strides[axis])
                 met = self.dilations[axis] * np.arange(self.sizes[axis])[:, None] + stops
                 x = jnp.moveaxis(jnp.take(x, met, axis=place, mode="clip"), place, 0)
-        return x.reshape(-1, *x.shape[axes:])
+        return x.reshape(prod(self.sizes), *x.shape[axes:])
 
     def best(self, better: Callable[[_Choice, _Choice], _Choice], x: _Choice, fill: _Choice) -> _Choice:
         """The best of what each window meets, as `better` of a choice and a later one tells: arrays alike in shape.
