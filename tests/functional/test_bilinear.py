@@ -19,8 +19,8 @@ def draw(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def weights(q=3, p=2, r=2, n=3):
-    return draw(0, q, p, r, n, n), draw(1, q, p, r, n, n), draw(2, q, n, n)
+def weights(q=3, p=2, rank=2, n=3):
+    return draw(0, q, p, rank, n, n), draw(1, q, p, rank, n, n), draw(2, q, n, n)
 
 
 def is_scanned(U, V, x):
@@ -41,13 +41,13 @@ def test_bilinear_dense_multiplies_from_both_sides_and_adds_the_bias(copies):
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
 @pytest.mark.parametrize("rank", [1, 2])
 def test_bilinear_dense_equals_its_formula_in_numpy(x64, batch, rank):
-    U, V, B = weights(r=rank)
+    U, V, B = weights(rank=rank)
     x = draw(3, *batch, 2, 3, 3)
     assert is_scanned(U, V, x) == (batch == ())
     expected = np.zeros((*batch, 3, 3, 3))
     for index in np.ndindex(batch):
         for q in range(3):
-            terms = (U[q, p, r] @ x[index][p] @ V[q, p, r] for p, r in np.ndindex(2, rank))
+            terms = (U[q, p, k] @ x[index][p] @ V[q, p, k] for p, k in np.ndindex(2, rank))
             expected[index][q] = sum(terms) + B[q]
     np.testing.assert_allclose(bilinear_dense(U, V, x, B), expected, rtol=1e-12, atol=1e-12)
 
@@ -67,7 +67,7 @@ def test_rank_n_squared_represents_every_linear_map(x64, batch):
 
 
 def test_bilinear_dense_with_identities_on_the_right_is_dense(x64):
-    U, _, B = weights(r=1)
+    U, _, B = weights(rank=1)
     x = draw(3, 5, 2, 3, 3)
     V = np.broadcast_to(np.eye(3), U.shape)
     params = MatrixParams(jnp.asarray(U[:, :, 0]), jnp.asarray(B))
@@ -82,7 +82,7 @@ def test_bilinear_dense_transposes_to_itself_with_weights_exchanged(x64):
 
 
 def test_bilinear_dense_multiplies_two_scalars_when_n_is_1(x64):
-    U, V, B = weights(r=1, n=1)
+    U, V, B = weights(rank=1, n=1)
     x = draw(3, 7, 2, 1, 1)
     expected = x[..., 0, 0] @ (U * V)[:, :, 0, 0, 0].T + B[:, 0, 0]
     np.testing.assert_allclose(bilinear_dense(U, V, x, B)[..., 0, 0], expected, rtol=1e-12)
@@ -149,7 +149,7 @@ def test_bilinear_dense_refuses_what_does_not_fit():
     x = draw(3, 2, 3, 3)
     with pytest.raises(ContractError, match=r"bilinear_dense got x .*axis -3 is 4, p is 2"):
         bilinear_dense(U, V, draw(3, 4, 3, 3))
-    with pytest.raises(ContractError, match=r"bilinear_dense got V .*axis 2 is 1, r is 2"):
+    with pytest.raises(ContractError, match=r"bilinear_dense got V .*axis 2 is 1, rank is 2"):
         bilinear_dense(U, V[:, :, :1], x)
     with pytest.raises(ContractError, match=r"bilinear_dense got B .*axis 0 is 2, q is 3"):
         bilinear_dense(U, V, x, B[:2])

@@ -39,7 +39,7 @@ def test_bilinear_dense_equals_float64_numpy(layer, x64):
     wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), layer)
     x = np.random.default_rng(0).normal(size=(5, 2, 2, 2))
     left, right = np.asarray(wide.left), np.asarray(wide.right)
-    expected = np.einsum("qprai,bpij,qprjc->bqac", left, x, right) + wide.bias
+    expected = np.einsum("qpkai,bpij,qpkjc->bqac", left, x, right) + wide.bias
     np.testing.assert_allclose(wide(x), expected, rtol=1e-12, atol=1e-12)
 
 
@@ -80,7 +80,7 @@ def test_the_right_initializer_makes_each_matrix_by_itself():
         use_bias=False,
         key=jax.random.key(0),
     )
-    gram = np.einsum("qprij,qprkj->qprik", layer.right, layer.right)
+    gram = np.einsum("qpkij,qpkmj->qpkim", layer.right, layer.right)
     np.testing.assert_allclose(gram, np.broadcast_to(np.eye(3), gram.shape), atol=1e-6)
     assert len(np.unique(np.asarray(layer.right)[..., 0, 0])) == 4
     x = jax.random.normal(jax.random.key(1), (2, 3, 3))

@@ -15,7 +15,7 @@ from matrinox.nn.linear import check_sizes
 
 @contract
 class BilinearDense(eqx.Module):
-    """Dense layer with weights on both sides: `Y_q = Σ_p,r U_qpr @ X_p @ V_qpr + B_q`.
+    """Dense layer with weights on both sides: `Y_q = Σ_p,k U_qpk @ X_p @ V_qpk + B_q`.
 
     `Dense` maps each column of the neurons by itself; here the columns mix. The rank says how much: 1 is one product
     for each pair of neurons, n² is any linear map of their p·n² numbers to q·n².
@@ -35,8 +35,8 @@ class BilinearDense(eqx.Module):
     (32, 3, 4, 4)
     """
 
-    left: Float[Array, "q p r n n"]
-    right: Float[Array, "q p r n n"]
+    left: Float[Array, "q p rank n n"]
+    right: Float[Array, "q p rank n n"]
     bias: Float[Array, "q n n"] | None
     precision: Precision = eqx.field(static=True)
     accumulation_dtype: str | None = eqx.field(static=True)
