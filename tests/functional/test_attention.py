@@ -156,6 +156,14 @@ def test_half_precision_is_kept_and_weighed_in_float32(score_fn):
     np.testing.assert_allclose(y.astype(jnp.float32)[0], V.astype(jnp.float32).mean(0), rtol=0.02, atol=0.002)
 
 
+def test_narrower_values_do_not_round_the_weights(x64):
+    Q, K, V = tokens()
+    narrow = V.astype(np.float32)
+    y = matrix_attention(None, Q, K, narrow)
+    assert y.dtype == jnp.float64
+    np.testing.assert_allclose(y, matrix_attention(None, Q, K, narrow.astype(float)), rtol=1e-12)
+
+
 def test_weights_far_apart_stay_finite():
     Q, K, V = (1e4 * jnp.asarray(x, jnp.float32) for x in tokens())
     assert np.isfinite(matrix_attention(None, Q, K, V)).all()

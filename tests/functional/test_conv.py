@@ -204,9 +204,16 @@ def test_conv_refuses_options_without_a_meaning(options, message):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_gradients_of_an_empty_batch_are_zero(groups):
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0)], ids=["batch", "sequence"])
+def test_an_empty_input_leaves_the_bias_and_no_gradient_of_the_weight(groups, shape):
     params = draw_params(2 // groups, 2, 2, 3)
-    slopes = jax.grad(lambda params: jnp.sum(matrix_conv1d(params, jnp.ones((0, 5, 2, 2, 2)), groups=groups)))(params)
+
+    def total(params):
+        y = matrix_conv1d(params, jnp.ones((*shape, 2, 2, 2)), groups=groups, padding=2)
+        return jnp.sum(y), y
+
+    (_, y), slopes = jax.value_and_grad(total, has_aux=True)(params)
+    assert np.array_equal(y, np.broadcast_to(params.B, (shape[0], shape[1] + 2, 2, 2, 2)))
     assert slopes.W.shape == params.W.shape
     assert not slopes.W.any()
-    assert not slopes.B.any()
+    np.testing.assert_allclose(slopes.B, shape[0] * (shape[1] + 2))

@@ -7,7 +7,7 @@ from jax.test_util import check_grads
 
 from matrinox.contract import ContractError
 from matrinox.functional import gru_step, lstm_step, relu, rnn_step, sigmoid
-from matrinox.functional.recurrent import gru_advance, hidden_weight, input_gates, lstm_advance, rnn_advance
+from matrinox.functional.recurrent import gru_advance, hidden_weights, input_gates, lstm_advance, rnn_advance
 from matrinox.params import MatrixParams
 
 P, Q = 2, 3
@@ -243,12 +243,12 @@ def test_advancing_from_the_gates_of_the_input_is_the_step(x64):
     pairs = {
         "rnn": lambda W, given: rnn_advance(W, h, given, jnp.tanh),
         "lstm": lambda W, given: lstm_advance(W, (h, c), given, (sigmoid, jnp.tanh), "hadamard"),
-        "gru": lambda W, given: gru_advance(W, h, given, False, None),
-        "gru after": lambda W, given: gru_advance(W, h, given, True, None),
+        "gru": lambda W, given: gru_advance(jnp.split(W[0], [2 * W[0].shape[0] // 3]), h, given, None),
+        "gru after": lambda W, given: gru_advance(W, h, given, None),
     }
     for name, advance in pairs.items():
         params, gates = params_of(name, 3), len(GATES[name.split()[0]])
-        ours = advance(hidden_weight(params, gates), input_gates(params, x, gates))
+        ours = advance(hidden_weights(params, gates), input_gates(params, x, gates))
         assert_close(ours, STEPS[name](params, h, c, x), rtol=1e-12)
 
 
@@ -306,6 +306,9 @@ def test_a_wrong_shape_is_refused():
         gru_step(fused(3, 4), x, x)
     with pytest.raises(ContractError, match="lstm_step got carry"):
         lstm_step(fused(4, 4), (h, x), x)
+    # It would broadcast.
+    with pytest.raises(ContractError, match=r"gru_step got hidden_bias float32\[1, 4, 4\].*axis 0 is 1, q is 3"):
+        gru_step(fused(3, 4), h, x, reset_after=True, hidden_bias=h[:1])
     with pytest.raises(ContractError, match=r"lstm_step got x float32\[2, 3, 3\].*axis -2 is 3, n is 4"):
         lstm_step(by_gate(fused(4, 4), "ifgo"), (h, c), x[:, :3, :3])
 
@@ -329,6 +332,8 @@ def test_a_mapping_with_other_gates_is_refused():
         lstm_step({**gates, "c": gates["i"]}, (h, c), x)
     with pytest.raises(ContractError, match=r"must have the gates z, r, n: add 'z', 'r', 'n'"):
         gru_step({}, h, x)
+    with pytest.raises(ContractError, match=r"`params\['o'\]` \(=None\) must be a MatrixParams: give each gate"):
+        lstm_step({**gates, "o": None}, (h, c), x)
     odd = {**gates, "o": MatrixParams(gates["o"].W[:1])}
     with pytest.raises(ContractError, match=r"`params\['o'\].W` .* must have the shape of `params\['i'\].W`"):
         lstm_step(odd, (h, c), x)

@@ -70,9 +70,9 @@ def matrix_attention(
     Q, K, V = jnp.asarray(Q), jnp.asarray(K), jnp.asarray(V)
     if K.shape[-4] < 1:
         raise ValueError("`K` (of length s=0) must hold at least one token: a query with no key has nothing to weigh.")
-    weights = jax.nn.softmax(_scores(Q, K, score_fn), axis=-1)
-    context = _product(weights.astype(V.dtype), _flat(V)).reshape(*Q.shape[:-3], *V.shape[-3:])
-    context = context.astype(jnp.result_type(Q, K, V))
+    dtype = jnp.result_type(Q, K, V)
+    weights = jax.nn.softmax(_scores(Q, K, score_fn), axis=-1).astype(dtype)
+    context = _product(weights, _flat(V)).reshape(*Q.shape[:-3], *V.shape[-3:]).astype(dtype)
     return context if params is None else dense(params, context)
 
 

@@ -1,5 +1,7 @@
 """`matrix_conv1d`, `matrix_conv2d`, `matrix_conv3d`: convolutions whose kernels are matrices."""
 
+from math import prod
+
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -213,10 +215,11 @@ def _batch_groups_beside_neurons(x: Array, axes: int, batch_groups: int) -> Arra
 
 def _fold(x: Array, axes: int) -> Array:
     """`(*batch, *space, p, n, n)` to `(batch · n, *space, p · n)`: each column is an example of its own."""
-    n = x.shape[-1]
-    x = x.reshape(-1, *x.shape[-3 - axes : -3], x.shape[-3] * n, n)
+    # Sizes are written out: of an axis of length 0, -1 could not be told.
+    examples, n = prod(x.shape[: -3 - axes]), x.shape[-1]
+    x = x.reshape(examples, *x.shape[-3 - axes : -3], x.shape[-3] * n, n)
     x = jnp.moveaxis(x, -1, 1)
-    return x.reshape(-1, *x.shape[2:])
+    return x.reshape(examples * n, *x.shape[2:])
 
 
 def _fold_kernel(W: Array) -> Array:

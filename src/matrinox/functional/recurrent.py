@@ -33,8 +33,8 @@ _BY_ENTRIES = (
     *(jnp.tanh, jnp.sin, jax.nn.relu, jax.nn.leaky_relu, jax.nn.elu, jax.nn.gelu, jax.nn.silu, jax.nn.sigmoid),
     *(jax.nn.softplus, jax.nn.hard_sigmoid, jax.nn.hard_tanh),
 )
-_Product: TypeAlias = Callable[[Array, slice], Array]
-_ALL = slice(None)
+_Product: TypeAlias = Callable[[Array, int], Array]
+"""The gates of a part, from the hidden state that they see: z and r of a GRU see another than n."""
 
 
 @contract
@@ -98,7 +98,7 @@ def gru_step(
     x: Float[AnyArray, "*batch {taken(params,3)}"],
     *,
     reset_after: bool = False,
-    hidden_bias: Float[AnyArray, "q n n"] | None = None,
+    hidden_bias: Float[AnyArray, " {carried(params,3)}"] | None = None,
 ) -> tuple[Float[Array, "*batch {carried(params,3)}"], Float[Array, "*batch {carried(params,3)}"]]:
     """Gated recurrent unit: `h' = (1 − z) n + z h`, all by entries.
 
@@ -117,12 +117,12 @@ def gru_step(
     """
     fused = _fused(params, "zrn")
     if reset_after:
-        return gru_advance(hidden_weight(fused, 3), carry, input_gates(fused, x, 3), True, hidden_bias)
+        return gru_advance(hidden_weights(fused, 3), carry, input_gates(fused, x, 3), hidden_bias)
     if hidden_bias is not None:
         raise ValueError(
             "`hidden_bias` must be None without `reset_after`: there it is the same as the bias of the gate n."
         )
-    return _gru(_joined(fused, x), carry, _dtype(fused, x))
+    return _gru(_joined(fused, x, 2 * fused.q // 3), carry, _dtype(fused, x))
 
 
 def input_gates(params: MatrixParams, x: AnyArray, gates: int) -> Array:
@@ -130,10 +130,16 @@ def input_gates(params: MatrixParams, x: AnyArray, gates: int) -> Array:
     return dense(MatrixParams(params.W[:, params.q // gates :], params.B), x)
 
 
-def hidden_weight(params: MatrixParams, gates: int) -> Array:
-    """The part of `W` that multiplies h, `(gates · q, n, q · n)`: a matrix for each neuron out."""
-    W = params.W[:, : params.q // gates]
-    return jnp.swapaxes(W, 1, 2).reshape(W.shape[0], W.shape[2], -1)
+def hidden_weights(params: MatrixParams, gates: int, *ends: int) -> tuple[Array, ...]:
+    """What of `W` multiplies h, `(gates · q, n, q · n)`: a matrix for each neuron out.
+
+    To be taken before a loop: sliced and transposed within, the gradient would undo both at every step.
+
+    **Arguments:** `params`; `gates`: how many they hold; `ends`: the gates before which to cut it in parts.
+    """
+    q = params.q // gates
+    W = jnp.swapaxes(params.W[:, :q], 1, 2).reshape(params.q, params.n, -1)
+    return tuple(jnp.split(W, [q * end for end in ends]))
 
 
 def works_by_entries(*activations: Activation) -> bool:
@@ -141,30 +147,30 @@ def works_by_entries(*activations: Activation) -> bool:
     return all(any(activation is known for known in _BY_ENTRIES) for activation in activations)
 
 
-def rnn_advance(weight: Array, carry: AnyArray, gates: Array, activation: Activation) -> tuple[Array, Array]:
-    """`rnn_step` from the `input_gates` on."""
-    return _rnn(_split(weight, gates), carry, activation, gates.dtype)
+def rnn_advance(weights: tuple[Array], carry: AnyArray, gates: Array, activation: Activation) -> tuple[Array, Array]:
+    """`rnn_step` from the `input_gates` on, with its `hidden_weights`."""
+    return _rnn(_split(weights, gates), carry, activation, gates.dtype)
 
 
 def lstm_advance(
-    weight: Array,
+    weights: tuple[Array],
     carry: tuple[AnyArray, AnyArray],
     gates: Array,
     activations: tuple[Activation, Activation],
     gating: Gating,
 ) -> tuple[tuple[Array, Array], Array]:
-    """`lstm_step` from the `input_gates` on."""
-    return _lstm(_split(weight, gates), carry, activations, gating, gates.dtype)
+    """`lstm_step` from the `input_gates` on, with its `hidden_weights`."""
+    return _lstm(_split(weights, gates), carry, activations, gating, gates.dtype)
 
 
 def gru_advance(
-    weight: Array, carry: AnyArray, gates: Array, reset_after: bool, hidden_bias: AnyArray | None
+    weights: tuple[Array] | tuple[Array, Array], carry: AnyArray, gates: Array, hidden_bias: AnyArray | None
 ) -> tuple[Array, Array]:
-    """`gru_step` from the `input_gates` on."""
-    if not reset_after:
-        return _gru(_split(weight, gates), carry, gates.dtype)
-    q = weight.shape[0] // 3
-    hidden = _of_hidden(weight, jnp.asarray(carry, gates.dtype))
+    """`gru_step` from the `input_gates` on, with its `hidden_weights`: cut before n, or whole for `reset_after`."""
+    if len(weights) == 2:
+        return _gru(_split(weights, gates), carry, gates.dtype)
+    q = gates.shape[-3] // 3
+    hidden = _of_hidden(weights[0], jnp.asarray(carry, gates.dtype))
     given = widen(gates)
     z, r = jnp.split(sigmoid(given[..., : 2 * q, :, :] + hidden[..., : 2 * q, :, :]), 2, axis=-3)
     recalled = hidden[..., 2 * q :, :, :]
@@ -175,7 +181,7 @@ def gru_advance(
 
 def _rnn(product: _Product, carry: AnyArray, activation: Activation, dtype: np.dtype) -> tuple[Array, Array]:
     carry = jnp.asarray(carry)
-    h = activation(product(carry, _ALL))
+    h = activation(product(carry, 0))
     return h.astype(carry.dtype), h.astype(dtype)
 
 
@@ -188,7 +194,7 @@ def _lstm(
 ) -> tuple[tuple[Array, Array], Array]:
     h, c = map(jnp.asarray, carry)
     gate, state = activations
-    i, f, g, o = jnp.split(product(h, _ALL), 4, axis=-3)
+    i, f, g, o = jnp.split(product(h, 0), 4, axis=-3)
     act = _GATINGS[gating]
     # The sum runs over all of time: in half precision it would stop growing.
     memory = act(gate(f), widen(c)) + act(gate(i), state(g))
@@ -197,9 +203,9 @@ def _lstm(
 
 
 def _gru(product: _Product, carry: AnyArray, dtype: np.dtype) -> tuple[Array, Array]:
-    h, q = jnp.asarray(carry), carry.shape[-3]
-    z, r = jnp.split(sigmoid(product(h, slice(2 * q))), 2, axis=-3)
-    return _interpolated(z, tanh(product(r * widen(h), slice(2 * q, None))), carry, dtype)
+    h = jnp.asarray(carry)
+    z, r = jnp.split(sigmoid(product(h, 0)), 2, axis=-3)
+    return _interpolated(z, tanh(product(r * widen(h), 1)), carry, dtype)
 
 
 def _interpolated(z: Array, n: Array, carry: AnyArray, dtype: np.dtype) -> tuple[Array, Array]:
@@ -208,20 +214,23 @@ def _interpolated(z: Array, n: Array, carry: AnyArray, dtype: np.dtype) -> tuple
     return h.astype(carry.dtype), h.astype(dtype)
 
 
-def _joined(params: MatrixParams, x: AnyArray) -> _Product:
+def _joined(params: MatrixParams, x: AnyArray, *ends: int) -> _Product:
     dtype = _dtype(params, x)
+    weights = jnp.split(jnp.asarray(params.W), ends)
+    biases = [None] * len(weights) if params.B is None else jnp.split(jnp.asarray(params.B), ends)
 
-    def product(h: Array, rows: slice) -> Array:
-        bias = None if params.B is None else params.B[rows]
+    def product(h: Array, part: int) -> Array:
         joined = jnp.concatenate([h.astype(dtype), jnp.asarray(x, dtype)], axis=-3)
-        return widen(dense(MatrixParams(params.W[rows], bias), joined))
+        return widen(dense(MatrixParams(weights[part], biases[part]), joined))
 
     return product
 
 
-def _split(weight: Array, gates: Array) -> _Product:
-    def product(h: Array, rows: slice) -> Array:
-        return _of_hidden(weight[rows], h.astype(gates.dtype)) + widen(gates[..., rows, :, :])
+def _split(weights: tuple[Array, ...], gates: Array) -> _Product:
+    given = jnp.split(gates, [len(weight) for weight in weights[:-1]], axis=-3)
+
+    def product(h: Array, part: int) -> Array:
+        return _of_hidden(weights[part], h.astype(gates.dtype)) + widen(given[part])
 
     return product
 
@@ -259,7 +268,7 @@ def _sizes(params: GateParams, gates: int) -> tuple[int, int, int] | None:
     """q, p and n; `None` where `_fused` will say what is wrong."""
     if isinstance(params, Mapping):
         first = next(iter(params.values()), None)
-        if first is None:
+        if not isinstance(first, MatrixParams):
             return None
         (rows, rest), columns, n = (first.q, 0), first.p, first.n
     else:
@@ -309,6 +318,11 @@ def _of_each_gate(params: Mapping[str, MatrixParams], gates: str) -> MatrixParam
             f"`params` (={{{', '.join(map(repr, params))}}}) must have the gates {', '.join(gates)}: add "
             f"{', '.join(map(repr, missing))}."
         )
+    for name, one in params.items():
+        if not isinstance(one, MatrixParams):
+            raise ContractError(
+                f"`params[{name!r}]` (={one!r}) must be a MatrixParams: give each gate a weight and a bias of its own."
+            )
     first = params[gates[0]]
     for name in gates[1:]:
         if params[name].W.shape != first.W.shape:
