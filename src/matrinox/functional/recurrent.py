@@ -98,7 +98,7 @@ def gru_step(
     x: Float[AnyArray, "*batch {taken(params,3)}"],
     *,
     reset_after: bool = False,
-    hidden_bias: Float[AnyArray, " {carried(params,3)}"] | None = None,
+    hidden_bias: Float[AnyArray, "{carried(params,3)}"] | None = None,  # pyright: ignore[reportUndefinedVariable]
 ) -> tuple[Float[Array, "*batch {carried(params,3)}"], Float[Array, "*batch {carried(params,3)}"]]:
     """Gated recurrent unit: `h' = (1 − z) n + z h`, all by entries.
 
@@ -147,13 +147,15 @@ def works_by_entries(*activations: Activation) -> bool:
     return all(any(activation is known for known in _BY_ENTRIES) for activation in activations)
 
 
-def rnn_advance(weights: tuple[Array], carry: AnyArray, gates: Array, activation: Activation) -> tuple[Array, Array]:
+def rnn_advance(
+    weights: tuple[Array, ...], carry: AnyArray, gates: Array, activation: Activation
+) -> tuple[Array, Array]:
     """`rnn_step` from the `input_gates` on, with its `hidden_weights`."""
     return _rnn(_split(weights, gates), carry, activation, gates.dtype)
 
 
 def lstm_advance(
-    weights: tuple[Array],
+    weights: tuple[Array, ...],
     carry: tuple[AnyArray, AnyArray],
     gates: Array,
     activations: tuple[Activation, Activation],
@@ -164,7 +166,7 @@ def lstm_advance(
 
 
 def gru_advance(
-    weights: tuple[Array] | tuple[Array, Array], carry: AnyArray, gates: Array, hidden_bias: AnyArray | None
+    weights: tuple[Array, ...], carry: AnyArray, gates: Array, hidden_bias: AnyArray | None
 ) -> tuple[Array, Array]:
     """`gru_step` from the `input_gates` on, with its `hidden_weights`: cut before n, or whole for `reset_after`."""
     if len(weights) == 2:

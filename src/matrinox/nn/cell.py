@@ -15,7 +15,7 @@ from matrinox.functional.recurrent import (
     Activation,
     Gating,
     gru_advance,
-    hidden_weight,
+    hidden_weights,
     input_gates,
     lstm_advance,
     rnn_advance,
@@ -95,12 +95,17 @@ class BaseCell(eqx.Module):
         """Whether `advance` takes any number of columns, since they do not meet: all but the product is by entries."""
         return True
 
-    @abc.abstractmethod
-    def advance(self, carry: Any, gates: Array) -> tuple[Any, Array]:
-        """The step from `project` on: `cell(carry, x)` is `cell.advance(carry, cell.project(x))`.
+    @property
+    def hidden_weights(self) -> tuple[Array, ...]:
+        """What of the weight multiplies h, as `advance` takes it: one array, or one for each product of a step."""
+        return hidden_weights(self.params, self.gates)
 
-        **Arguments:** `carry`: as for a call; `gates`: as `project` gives them; both with any number of columns where
-        `columns_apart`.
+    @abc.abstractmethod
+    def advance(self, weights: Any, carry: Any, gates: Array) -> tuple[Any, Array]:
+        """The step from `project` on: `cell(carry, x)` is `advance(cell.hidden_weights, carry, cell.project(x))`.
+
+        **Arguments:** `weights`: as `hidden_weights` gives them, before the loop; `carry`: as for a call; `gates`: as
+        `project` gives them; both with any number of columns where `columns_apart`.
         **Returns:** `(carry, y)`.
         """
 
@@ -183,13 +188,13 @@ class RNNCell(_HiddenCell):
         """Whether the activation is known to act by entries, so that columns do not meet."""
         return works_by_entries(self.activation)
 
-    def advance(self, carry: Any, gates: Array) -> tuple[Array, Array]:
+    def advance(self, weights: Any, carry: Any, gates: Array) -> tuple[Array, Array]:
         """`cell(carry, x)` from `gates = cell.project(x)` on.
 
-        **Arguments:** `carry`: `(*batch, q, n, n)`; `gates`: `(*batch, q, n, n)`.
+        **Arguments:** `weights`: `cell.hidden_weights`; `carry`: `(*batch, q, n, n)`; `gates`: `(*batch, q, n, n)`.
         **Returns:** `(carry, y)`.
         """
-        return rnn_advance(hidden_weight(self.params, self.gates), carry, gates, self.activation)
+        return rnn_advance(weights, carry, gates, self.activation)
 
 
 @contract
@@ -249,13 +254,18 @@ class GRUCell(_HiddenCell):
         """
         return gru_step(self.params, carry, x, reset_after=self.reset_after, hidden_bias=self.hidden_bias)
 
-    def advance(self, carry: Any, gates: Array) -> tuple[Array, Array]:
+    @property
+    def hidden_weights(self) -> tuple[Array, ...]:
+        """What of the weight multiplies h: of all gates, or, as n sees another h than z and r do, of these and of n."""
+        return hidden_weights(self.params, self.gates, *(() if self.reset_after else (2,)))
+
+    def advance(self, weights: Any, carry: Any, gates: Array) -> tuple[Array, Array]:
         """`cell(carry, x)` from `gates = cell.project(x)` on.
 
-        **Arguments:** `carry`: `(*batch, q, n, n)`; `gates`: `(*batch, 3q, n, n)`.
+        **Arguments:** `weights`: `cell.hidden_weights`; `carry`: `(*batch, q, n, n)`; `gates`: `(*batch, 3q, n, n)`.
         **Returns:** `(carry, y)`.
         """
-        return gru_advance(hidden_weight(self.params, self.gates), carry, gates, self.reset_after, self.hidden_bias)
+        return gru_advance(weights, carry, gates, self.hidden_bias)
 
 
 @contract
@@ -340,14 +350,14 @@ class LSTMCell(BaseCell):
         """Whether gates and activations are known to act by entries, so that columns do not meet."""
         return self.gating == "hadamard" and works_by_entries(*self.activations)
 
-    def advance(self, carry: Any, gates: Array) -> tuple[tuple[Array, Array], Array]:
+    def advance(self, weights: Any, carry: Any, gates: Array) -> tuple[tuple[Array, Array], Array]:
         """`cell(carry, x)` from `gates = cell.project(x)` on.
 
-        **Arguments:** `carry`: `(h, c)`, each `(*batch, q, n, n)`; `gates`: `(*batch, 4q, n, n)`.
+        **Arguments:** `weights`: `cell.hidden_weights`; `carry`: `(h, c)`, each `(*batch, q, n, n)`; `gates`:
+        `(*batch, 4q, n, n)`.
         **Returns:** `(carry, y)`.
         """
-        weight = hidden_weight(self.params, self.gates)
-        return lstm_advance(weight, carry, gates, self.activations, self.gating)
+        return lstm_advance(weights, carry, gates, self.activations, self.gating)
 
 
 _CALLS = (RNNCell.__call__, GRUCell.__call__, LSTMCell.__call__)

@@ -182,8 +182,9 @@ def _scan(
         # Chosen away behind the cell alone, a NaN would come back through the gradient.
         steps = _chosen(valid, steps, jnp.zeros_like(steps))
     split = can_split(cell)
+    weights = None
     if split:
-        steps = cell.project(steps)
+        steps, weights = cell.project(steps), cell.hidden_weights
     # Columns that never meet are those of one state for the whole batch: no step has to transpose.
     apart = split and cell.columns_apart
     if apart:
@@ -193,7 +194,7 @@ def _scan(
 
     def take(carry: PyTree, step: tuple[Array, Array | None, Array | None]) -> tuple[PyTree, Array]:
         x, valid, key = step
-        after, y = cell.advance(carry, x) if split else _called(cell, carry, x, key)
+        after, y = cell.advance(weights, carry, x) if split else _called(cell, carry, x, key)
         if valid is None:
             return after, y
         after = jax.tree.map(lambda new, old: _chosen(valid, new, old), after, carry)
