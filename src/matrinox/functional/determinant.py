@@ -52,7 +52,7 @@ def det_root(x: Float[AnyArray, "*batch n n"]) -> Float[Array, "*batch"]:
     least = jnp.ldexp(jnp.asarray(_LEAST_DETERMINANT, value.dtype), -n * exponent)
     above = ~(size <= jnp.maximum(least, jnp.finfo(value.dtype).tiny))
     # The root's slope at 0 is infinite; times the zero that flows on, it would be NaN.
-    root = jnp.ldexp(jnp.where(above, size, 1) ** (1 / n), exponent)
+    root = jnp.where(above, size, 1) ** (1 / n) * jnp.ldexp(jnp.ones((), value.dtype), exponent)
     root = jnp.where(above, root, _LEAST_DETERMINANT ** (1 / n))
     return jnp.where(value < 0, -root, root).astype(x.dtype)
 
@@ -65,11 +65,13 @@ def has_positive_det(x: Array) -> Array:
 
 
 def _scaled(x: Array) -> tuple[Array, Array]:
-    """`x / 2^e` with entries of at most 2, and e: exact, but for entries that are far smaller than the largest."""
+    """`x / 2^e` with entries of at most 4, and e: exact, but for entries that are far smaller than the largest."""
     largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=(-2, -1))
     limits = jnp.finfo(x.dtype)
     ordinary = (largest >= limits.tiny) & (largest <= limits.max)
     exponent = jnp.where(ordinary, jnp.frexp(jnp.where(ordinary, largest, 1))[1] - 1, 0)
+    # Beyond that, 2^-e would be below the smallest normal float, which processors take for 0.
+    exponent = jnp.minimum(exponent, -limits.minexp)
     return x * jnp.ldexp(jnp.ones((), x.dtype), -exponent)[..., None, None], exponent
 
 
