@@ -286,6 +286,11 @@ def every(sizes: tuple[int, ...], labels: Float[AnyArray, "b c"] | Integer[AnyAr
 
 
 @contract
+def step(carry: tuple[Float[AnyArray, "*batch q n n"], Float[AnyArray, "*batch q n n"]]) -> None:
+    pass
+
+
+@contract
 def seeded(seed: int | PRNGKeyArray) -> None:
     pass
 
@@ -320,6 +325,16 @@ def any_array(x: Float[Any, "n n"]) -> None:
             lambda: tree({"h": np.zeros((2, 3, 4))}, np.zeros((2, 3, 3))),
             "tree got carry['h'] float64[2, 3, 4]; it takes (p, n, n): axis 2 is 4, n is 3."
             " The matrices are not square: 3×4.",
+        ),
+        (
+            lambda: step((np.zeros((2, 3, 3)), np.zeros((2, 3, 4)))),
+            "step got carry[1] float64[2, 3, 4]; it takes (*batch=(), q=2, n=3, n=3): axis -1 is 4, n is 3."
+            " The matrices are not square: 3×4.",
+        ),
+        (
+            lambda: step((np.zeros((2, 3, 3)),)),
+            "step got carry as a tuple of 1; it takes a tuple of 2: a float array (*batch, q, n, n), a float array"
+            " (*batch, q, n, n).",
         ),
         (
             lambda: many(np.zeros(2), np.zeros(3), y=np.zeros(2)),

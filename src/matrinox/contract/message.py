@@ -127,8 +127,8 @@ def _fault(what: str, hint: Any, value: Any, scope: _Scope) -> str | None:
         leaves = jtu.tree_flatten_with_path(value)[0]
         return _first(_fault(what + jtu.keystr(path), hint.leaftype, leaf, scope) for path, leaf in leaves)
     if not is_bearable(value, _without_arrays(hint), conf=RULES):
-        return f"{what} {scope.particle}{_show(value)}; it {scope.verb} {_show_hint(hint)}."
-    if origin is tuple and options[-1] is not Ellipsis:
+        return f"{what} {scope.particle}{_show(value)}; it {scope.verb} {_show_hint(hint, scope)}."
+    if origin is tuple and options[-1:] != (...,):
         parts = zip(options, value, strict=True)
         return _first(_fault(f"{what}[{i}]", option, part, scope) for i, (option, part) in enumerate(parts))
     if origin in (tuple, list, Sequence):
@@ -148,9 +148,9 @@ def _is_tree(hint: Any) -> bool:
 def _without_arrays(hint: Any) -> Any:
     # Names bound in one part of a container are not known in another to beartype alone.
     origin, options = get_origin(hint), get_args(hint)
-    if is_array_annotation(hint):
+    if array_annotations(hint):
         return Any
-    if origin is tuple and options[-1] is not Ellipsis:
+    if origin is tuple and options[-1:] != (...,):
         return tuple[tuple(_without_arrays(option) for option in options)]
     return origin if origin in (tuple, list, Sequence) else hint
 
@@ -162,7 +162,9 @@ def _union_fault(what: str, hint: Any, value: Any, scope: _Scope) -> str:
     # A key is a 0-d key array or, as JAX once had it, a few uint32: to a reader it is a key.
     arrays = tuple(array for array in arrays if array.dtype is jaxtyping.Key)[:1] or arrays
     others = [
-        _show_hint(option) for option in get_args(hint) if not (is_array_annotation(option) or option is type(None))
+        _show_hint(option, scope)
+        for option in get_args(hint)
+        if not (is_array_annotation(option) or option is type(None))
     ]
     due = list(dict.fromkeys([*(_show_array(array, scope) for array in arrays), *others]))
     return f"{what} {scope.particle}{_show(value)}; it {scope.verb} {' or '.join(due)}."
@@ -302,7 +304,9 @@ def _fixed(axes: tuple[Axis, ...], rank: int) -> Iterator[tuple[Axis, int]]:
 def _show(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
-    if isinstance(value, list | tuple | dict | set):
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
+    if isinstance(value, list | dict | set):
         return f"a {type(value).__name__}"
     if value is None:
         return "None"
@@ -312,7 +316,12 @@ def _show(value: Any) -> str:
     return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"
 
 
-def _show_hint(hint: Any) -> str:
+def _show_hint(hint: Any, scope: _Scope) -> str:
+    arrays, options = array_annotations(hint), get_args(hint)
+    if arrays:
+        return " or ".join(dict.fromkeys(_show_array(array, scope) for array in arrays))
+    if get_origin(hint) is tuple and options and options[-1] is not Ellipsis:
+        return f"a tuple of {len(options)}: {', '.join(_show_hint(option, scope) for option in options)}"
     if isinstance(hint, type) and not issubclass(hint, jaxtyping.AbstractArray):
         return f"{_article(hint.__name__)}{hint.__name__}"
     return re.sub(r"\b(?:\w+\.)+(?=\w)", "", str(hint))
