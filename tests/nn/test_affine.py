@@ -8,6 +8,7 @@ from matrinox.contract import ContractError
 from matrinox.nn import Bias, Scaler
 
 SHAPES = {"entry": (2, 3, 3), "row": (2, 3, 1), "column": (2, 1, 3), "neuron": (2, 1, 1), "matrix": (1, 3, 3)}
+EDITED = {"entry": (5, 4, 4), "row": (5, 4, 1), "column": (5, 1, 4), "neuron": (5, 1, 1), "matrix": (1, 4, 4)}
 every_per = pytest.mark.parametrize("per", SHAPES)
 
 
@@ -74,7 +75,17 @@ def test_the_initializer_makes_the_numbers(layer):
 def test_the_dtype_is_that_of_the_numbers(layer):
     half = layer(p=2, n=3, dtype=jnp.bfloat16)
     assert half(jnp.ones((2, 3, 3), jnp.bfloat16)).dtype == jnp.bfloat16
-    assert jax.tree.leaves(layer(p=2, n=3))[0].dtype == jnp.float32
+    for built in (layer(p=2, n=3), layer(p=2, n=3, initializer=normal, key=jax.random.key(0))):
+        (numbers,) = jax.tree.leaves(built)
+        # Weakly typed ones would give way to any input, and be compiled for anew once they are trained.
+        assert (numbers.dtype, numbers.weak_type) == (jnp.float32, False)
+
+
+@every_per
+def test_the_sizes_are_those_of_edited_numbers_where_they_tell(per):
+    layer = eqx.tree_at(lambda layer: layer.bias, Bias(p=2, n=3, per=per), jnp.ones(EDITED[per]))
+    assert (layer.p, layer.n) == (2 if per == "matrix" else 5, 3 if per == "neuron" else 4)
+    assert layer(jnp.ones((layer.p, layer.n, layer.n))).shape == (layer.p, layer.n, layer.n)
 
 
 @pytest.mark.parametrize("layer", [Bias, Scaler])
@@ -106,5 +117,5 @@ def test_a_wrong_shape_is_refused_however_the_numbers_broadcast(layer, per):
 
 
 def test_numbers_of_another_shape_are_refused():
-    with pytest.raises(ContractError, match=r"bias float32\[2, 3, 2\].*axis 2 is 2, n is 3"):
+    with pytest.raises(ContractError, match=r"bias float32\[2, 3, 2\].*axis 1 is 3, n is 2"):
         Bias(p=2, n=3, initializer=lambda key, shape, dtype: jnp.zeros((2, 3, 2)), key=jax.random.key(0))

@@ -37,6 +37,12 @@ def test_normalizations_are_their_functional_twins(kind):
 
 
 @EACH
+def test_the_gain_is_of_the_default_float_and_gives_way_to_none(kind):
+    weight = kind(p=2, n=4).weight
+    assert (weight.dtype, weight.weak_type) == (jnp.float32, False)
+
+
+@EACH
 def test_normalizations_of_1x1_neurons_are_signs(kind):
     assert np.array_equal(kind(p=2, n=1)(jnp.array([3.0, -2.0])[:, None, None]).ravel(), [1, -1])
 

@@ -1,6 +1,7 @@
 """`Bias` and `Scaler`: a number added to, or multiplied with, each entry of the neurons."""
 
 import abc
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import equinox as eqx
@@ -27,10 +28,10 @@ _HAS_AXES: dict[Per, tuple[bool, bool, bool]] = {
 
 @contract
 class _PerEntry(eqx.Module):
-    p: int = eqx.field(static=True)
-    n: int = eqx.field(static=True)
+    per: Per = eqx.field(static=True)
+    _sizes: tuple[int, int] = eqx.field(static=True)
     _numbers: ClassVar[str]
-    _start: ClassVar[float]
+    _start: ClassVar[Callable[..., Array]]
 
     def __init__(
         self,
@@ -43,16 +44,29 @@ class _PerEntry(eqx.Module):
         key: PRNGKeyArray | None = None,
     ):
         check_sizes(p=p, n=n)
-        self.p = p
-        self.n = n
+        self.per = per
+        self._sizes = (p, n)
         shape = tuple(size if has else 1 for size, has in zip((p, n, n), _HAS_AXES[per], strict=True))
         if initializer is None:
-            numbers = jnp.full(shape, self._start, dtype)
+            numbers = self._start(shape, dtype)
         elif key is None:
             raise ValueError("`key` (=None) is needed by `initializer`: pass a key.")
         else:
-            numbers = initializer(key, shape, jnp.dtype(float) if dtype is None else dtype)
+            numbers = initializer(key, shape, dtype)
         setattr(self, self._numbers, numbers)
+
+    @property
+    def p(self) -> int:
+        """Neurons, in and out."""
+        return self._size(-3, self._sizes[0])
+
+    @property
+    def n(self) -> int:
+        """Side of the matrix that is a neuron."""
+        return self._size(-1 if _HAS_AXES[self.per][-1] else -2, self._sizes[1])
+
+    def _size(self, axis: int, without_axis: int) -> int:
+        return getattr(self, self._numbers).shape[axis] if _HAS_AXES[self.per][axis] else without_axis
 
     def __call__(
         self, x: Float[AnyArray, "*batch {self.p} {self.n} {self.n}"], *, key: PRNGKeyArray | None = None
@@ -88,7 +102,7 @@ class Bias(_PerEntry):
 
     bias: Float[Array, "#{self.p} #{self.n} #{self.n}"]
     _numbers = "bias"
-    _start = 0.0
+    _start = staticmethod(jnp.zeros)
     __init__ = _PerEntry.__init__
 
     def _apply(self, x: Array) -> Array:
@@ -112,7 +126,7 @@ class Scaler(_PerEntry):
 
     weight: Float[Array, "#{self.p} #{self.n} #{self.n}"]
     _numbers = "weight"
-    _start = 1.0
+    _start = staticmethod(jnp.ones)
     __init__ = _PerEntry.__init__
 
     def _apply(self, x: Array) -> Array:

@@ -22,7 +22,7 @@ class _MatrixNormalization(eqx.Module):
     def __init__(self, p: int, n: int, *, eps: float = 1e-5, dtype: DTypeLike | None = None):
         check_sizes(p=p, n=n)
         require_eps("eps", eps)
-        self.weight = jnp.full((p,), self._start(n), dtype)
+        self.weight = self._start(n) * jnp.ones((p,), dtype)
         self.n = n
         self.eps = eps
 
