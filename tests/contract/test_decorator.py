@@ -241,9 +241,27 @@ def test_a_recursive_function_is_checked_at_every_depth():
     assert shrink(np.ones(5)).shape == (5,)
 
 
-def test_a_missing_argument_is_pythons_own_error(affine):
-    with pytest.raises(TypeError, match="missing a required argument: 'x'"):
+def test_arguments_that_do_not_bind_are_pythons_own_error_with_the_callables_name(affine):
+    with pytest.raises(TypeError, match=r"^Affine\(.*\): missing a required argument: 'x'$"):
         affine()
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'key': did you mean 'x'\?$"):
+        affine(np.ones((2, 4, 4)), key=None)
+
+    @contract
+    def scaled(x: Float[AnyArray, "n"], by: float) -> Float[Array, "n"]:
+        return jnp.asarray(x) * by
+
+    with pytest.raises(TypeError, match=r"^scaled: missing a required argument: 'by'$"):
+        scaled(np.ones(2))
+
+
+def test_a_type_error_of_the_body_is_left_as_it_is():
+    @contract
+    def broken(x: Float[AnyArray, "n"]) -> Float[Array, "n"]:
+        raise TypeError("of its own")
+
+    with pytest.raises(TypeError, match=r"^of its own$"):
+        broken(np.ones(2))
 
 
 def test_classes_that_are_not_modules_are_refused():

@@ -15,6 +15,7 @@ from beartype import beartype
 from matrinox.contract.axes import RULES
 from matrinox.contract.locate import locate
 from matrinox.contract.message import callable_name, describe_argument, describe_return
+from matrinox.contract.nearest import nearest
 from matrinox.contract.sizes import evaluate_size, fill_sizes, named_sizes
 
 
@@ -67,6 +68,10 @@ def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., A
                 # Raised by somebody else's check inside the body.
                 raise
             refusal = str(error)
+        except TypeError:
+            if not reached:
+                _bound(fn, signature, args, kwargs)
+            raise
         finally:
             _progress.calls.pop()
         raise _violation(fn, _filled(signature, dict(zip(tokens, sizes, strict=False))), args, kwargs, reached, refusal)
@@ -84,13 +89,24 @@ def _sizes(
 ) -> _SizesOfTokens:
     if not tokens:
         return ()
-    bound = signature.bind(*args, **kwargs)
+    bound = _bound(fn, signature, args, kwargs)
     bound.apply_defaults()
     try:
         return tuple(evaluate_size(token, bound.arguments, _names_around(fn)) for token in tokens)
     except Exception:
         # The argument that should have the sizes is itself at fault: `_violation` says how.
         return ()
+
+
+def _bound(fn: Callable[..., Any], signature: inspect.Signature, args: Any, kwargs: Any) -> inspect.BoundArguments:
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        owner = args[0] if args and next(iter(signature.parameters)) == "self" else None
+        unknown = next((name for name in kwargs if f"unexpected keyword argument {name!r}" in str(error)), None)
+        known = [name for name in signature.parameters if name != "self"]
+        remedy = f": did you mean {nearest(unknown, known)!r}?" if unknown and known else ""
+        raise TypeError(f"{callable_name(fn.__qualname__, owner)}: {error}{remedy}") from None
 
 
 def _filled(signature: inspect.Signature, sizes: Mapping[str, int | str | None]) -> inspect.Signature:
