@@ -73,9 +73,12 @@ class ConvLayer(eqx.Module):
         self.accumulation_dtype = sum_dtype(accumulation_dtype)
         maps = groups * batch_groups
         shape = (q // maps, p // groups, *sizes, n, n)
-        # Each group is a map of its own: what an initializer makes of a whole weight would mix their neurons.
-        keys = [key] if maps == 1 else jax.random.split(key, maps)
-        self.weight = jnp.concatenate([initializer(key, shape, dtype) for key in keys])
+        if maps == 1:
+            self.weight = initializer(key, shape, dtype)
+        else:
+            # Each group is a map of its own: what an initializer makes of a whole weight would mix their neurons.
+            drawn = jax.vmap(lambda key: initializer(key, shape, dtype))(jax.random.split(key, maps))
+            self.weight = drawn.reshape(q, *shape[1:])
         self.bias = jnp.zeros((q, n, n), self.weight.dtype) if use_bias else None
 
     @property
