@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,8 @@ from matrinox.functional import conv_gradient, matrix_conv2d, matrix_conv_transp
 from matrinox.functional.conv_gradient import Geometry, convolve
 from matrinox.params import MatrixParams
 
+# Compiling takes all the time, so the compiler need not optimise.
+compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 # What the kernel has besides its size: (3, 2) here, over an input of 7 × 6.
 ONE, NONE = (1, 1), ((0, 0), (0, 0))
 OPTIONS = {
@@ -75,7 +78,7 @@ def test_value_and_gradients_of_both_orders_equal_those_of_plain_autodiff(x64, n
 
     def derivatives(conv):
         loss = bent(conv, geometry)
-        return jax.jit(lambda x, w: (conv(x, w, geometry), gradients(loss)(x, w), second_gradients(loss)(x, w)))
+        return compiled(lambda x, w: (conv(x, w, geometry), gradients(loss)(x, w), second_gradients(loss)(x, w)))
 
     x, w = draw_operands(geometry)
     assert_same(derivatives(convolve)(x, w), derivatives(plain)(x, w))
@@ -87,7 +90,7 @@ def test_derivatives_of_both_orders_of_half_precision_can_be_summed_in_float32(x
 
     def derivatives(conv):
         loss = bent(conv, geometry)
-        return jax.jit(lambda x, w: (conv(x, w, geometry), gradients(loss)(x, w), second_gradients(loss)(x, w)))
+        return compiled(lambda x, w: (conv(x, w, geometry), gradients(loss)(x, w), second_gradients(loss)(x, w)))
 
     ours = derivatives(convolve)(x, w)
     assert [leaf.dtype for leaf in jax.tree.leaves(ours)] == [jnp.float32, *(jnp.bfloat16,) * 4]
@@ -108,7 +111,7 @@ def test_mapped_operands_equal_those_of_plain_autodiff(x64, name, axes):
         loss = bent(conv, geometry)
         mapped = jax.vmap(lambda x, w: (conv(x, w, geometry), gradients(loss)(x, w)), axes)
         of_the_sum = gradients(lambda x, w: jnp.sum(jax.vmap(loss, axes)(x, w)))
-        return jax.jit(lambda x, w: (mapped(x, w), of_the_sum(x, w)))(x, w)
+        return compiled(lambda x, w: (mapped(x, w), of_the_sum(x, w)))(x, w)
 
     assert_same(derivatives(convolve), derivatives(plain))
 
@@ -122,8 +125,10 @@ def test_kernel_gradients_mapped_over_one_operand_equal_a_loop(x64):
         return jax.vjp(lambda w: convolve(x, w, geometry), w)[1](g)[0]
 
     xs, gs = draw(5, 2, *x.shape), draw(6, 2, *g.shape)
-    assert_same(jax.vmap(kernel_gradient, (0, None))(xs, g), jnp.stack([kernel_gradient(x, g) for x in xs]))
-    assert_same(jax.vmap(kernel_gradient, (None, 0))(x, gs), jnp.stack([kernel_gradient(x, g) for g in gs]))
+    one = compiled(kernel_gradient)
+    over_x, over_g = compiled(jax.vmap(kernel_gradient, (0, None))), compiled(jax.vmap(kernel_gradient, (None, 0)))
+    assert_same(over_x(xs, g), jnp.stack([one(x, g) for x in xs]))
+    assert_same(over_g(x, gs), jnp.stack([one(x, g) for g in gs]))
 
 
 def test_forward_mode_agrees_with_reverse_mode(x64):
@@ -131,12 +136,12 @@ def test_forward_mode_agrees_with_reverse_mode(x64):
     x, w = draw_operands(geometry)
     loss = bent(convolve, geometry)
     tangents = draw(2, *x.shape), draw(3, *w.shape)
-    _, slope = jax.jit(lambda: jax.jvp(loss, (x, w), tangents))()
-    expected = sum(jnp.vdot(g, t) for g, t in zip(gradients(loss)(x, w), tangents, strict=True))
+    _, slope = compiled(lambda: jax.jvp(loss, (x, w), tangents))()
+    expected = sum(jnp.vdot(g, t) for g, t in zip(compiled(gradients(loss))(x, w), tangents, strict=True))
     np.testing.assert_allclose(slope, expected, rtol=1e-10)
     # Forward over reverse, as Hessian-vector products are taken, against reverse over reverse.
-    hvp = jax.jit(lambda: jax.jvp(lambda w: jax.grad(loss, 1)(x, w), (w,), tangents[1:])[1])()
-    assert_same(hvp, jax.jit(jax.grad(lambda w: jnp.vdot(jax.grad(loss, 1)(x, w), tangents[1])))(w))
+    hvp = compiled(lambda: jax.jvp(lambda w: jax.grad(loss, 1)(x, w), (w,), tangents[1:])[1])()
+    assert_same(hvp, compiled(jax.grad(lambda w: jnp.vdot(jax.grad(loss, 1)(x, w), tangents[1])))(w))
 
 
 def test_transposing_twice_gives_the_convolution_back(x64):
@@ -154,8 +159,9 @@ def test_gradients_under_scan_and_checkpoint_equal_those_of_a_loop(x64):
     loss = jax.checkpoint(bent(convolve, geometry))
     xs = jnp.stack([x, 2 * x])
     _, in_scan = lax.scan(lambda carry, x: (carry, gradients(loss)(x, w)), None, xs)
+    expected = compiled(gradients(bent(plain, geometry)))
     for index in range(2):
-        assert_same([part[index] for part in in_scan], gradients(bent(plain, geometry))(xs[index], w))
+        assert_same([part[index] for part in in_scan], expected(xs[index], w))
 
 
 @pytest.mark.parametrize("name", ["padded", "strided", "all"])
@@ -163,12 +169,13 @@ def test_kernel_gradient_by_patches_equals_that_by_convolution(x64, monkeypatch,
     geometry = OPTIONS[name]
     x, w = draw_operands(geometry)
     g = draw(2, *convolve(x, w, geometry).shape)
-    arguments = {"x": x, "g": g, "kernel": (3, 2), "geometry": geometry}
-    by_convolution = conv_gradient._kernel_gradient_by_convolution(**arguments)
+    options = {"kernel": (3, 2), "geometry": geometry}
+    by_convolution = compiled(partial(conv_gradient._kernel_gradient_by_convolution, **options))(x, g)
     # One chunk; chunks of two with one row of zeros; chunks of one.
     for entries in (2**20, 2 * g[0].size * 4, 1):
         monkeypatch.setattr(conv_gradient, "_CHUNK", entries)
-        assert_same(conv_gradient._kernel_gradient_by_patches(**arguments), by_convolution)
+        by_patches = compiled(partial(conv_gradient._kernel_gradient_by_patches, **options))
+        assert_same(by_patches(x, g), by_convolution)
 
 
 def test_kernel_gradient_of_half_precision_is_summed_in_single_precision():
@@ -296,10 +303,10 @@ def test_the_kernel_gradient_outside_jit_is_that_of_the_platform_at_hand():
 def test_gradients_over_an_empty_batch_are_zero(name):
     geometry = OPTIONS[name]
     x, w = draw_operands(geometry)
-    in_x, in_w = gradients(bent(convolve, geometry))(x[:0], w)
+    in_x, in_w = compiled(gradients(bent(convolve, geometry)))(x[:0], w)
     assert in_x.shape == x[:0].shape
     assert in_w.shape == w.shape
     assert not in_w.any()
-    mapped = jax.vmap(gradients(bent(convolve, geometry)), (0, None))(jnp.stack([x[:0]] * 2), w)[1]
+    mapped = compiled(jax.vmap(gradients(bent(convolve, geometry)), (0, None)))(jnp.stack([x[:0]] * 2), w)[1]
     assert mapped.shape == (2, *w.shape)
     assert not mapped.any()

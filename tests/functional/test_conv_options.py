@@ -13,6 +13,8 @@ from matrinox.contract import ContractError
 from matrinox.functional import matrix_conv1d, matrix_conv2d, matrix_conv3d, matrix_conv_transpose2d
 from matrinox.params import MatrixParams
 
+# Compiling takes all the time, so the compiler need not optimise.
+compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 CONV = {1: matrix_conv1d, 2: matrix_conv2d, 3: matrix_conv3d}
 
 
@@ -65,16 +67,16 @@ def test_conv_equals_lax_when_n_is_1(x64, axes, options, theirs):
         dimension_numbers=(f"N{space}C", f"OI{space}", f"N{space}C"),
         **theirs,
     )
-    y = CONV[axes](params, x[..., None, None], stride=strides, padding=padding, **options)
+    y = compiled(partial(CONV[axes], stride=strides, padding=padding, **options))(params, x[..., None, None])
     np.testing.assert_allclose(y[..., 0, 0], expected + params.B.ravel(), rtol=1e-10, atol=1e-12)
 
 
 def test_batch_groups_leave_further_batch_axes_alone(x64):
     params, x = draw_params(2, 4, 2, 3), draw(2, 3, 4, 5, 2, 2, 2)
-    whole = jax.jit(lambda x: matrix_conv1d(params, x, batch_groups=2))
-    y = whole(x)
+    whole = partial(matrix_conv1d, params, batch_groups=2)
+    y, mapped = compiled(lambda x: (whole(x), jax.vmap(whole)(x)))(x)
     assert y.shape == (3, 2, 3, 4, 2, 2)
-    np.testing.assert_allclose(jax.vmap(whole)(x), y, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(mapped, y, rtol=1e-10, atol=1e-12)
     for group in range(2):
         mine = MatrixParams(params.W[2 * group : 2 * group + 2], params.B[2 * group : 2 * group + 2])
         expected = matrix_conv1d(mine, x[:, 2 * group : 2 * group + 2])
@@ -102,11 +104,12 @@ def arranged(array, axes, layout):
 def test_a_layout_permutes_the_axes_at_the_door_alone(x64, axes, layout, taken, given):
     params, x = draw_params(2, 4, 3, *(3, 2, 1)[:axes]), draw(2, 2, *(5, 4, 3)[:axes], 2, 3, 3)
     expected = arranged(np.asarray(CONV[axes](params, x)), axes, given)
-    conv = jax.jit(lambda x: CONV[axes](params, x, layout=layout))
+    conv = partial(CONV[axes], params, layout=layout)
     x = arranged(x, axes, taken)
-    np.testing.assert_array_equal(CONV[axes](params, x, layout=layout), expected)
-    np.testing.assert_allclose(conv(x), expected, rtol=1e-12)
-    np.testing.assert_allclose(jax.vmap(conv)(x), expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_array_equal(conv(x), expected)
+    y, mapped = compiled(lambda x: (conv(x), jax.vmap(conv)(x)))(x)
+    np.testing.assert_allclose(y, expected, rtol=1e-12)
+    np.testing.assert_allclose(mapped, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_a_layout_stands_behind_the_examples_of_batch_groups(x64):
