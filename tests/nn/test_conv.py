@@ -6,7 +6,7 @@ import pytest
 
 from matrinox import functional, nn
 from matrinox.contract import ContractError
-from matrinox.initializers import identity_plus_noise, lecun_normal, orthogonal
+from matrinox.initializers import identity_plus_noise, orthogonal
 from matrinox.nn import Conv1d, Conv2d, Conv3d
 
 CONVS = {1: Conv1d, 2: Conv2d, 3: Conv3d}
@@ -23,6 +23,9 @@ def normal(*shape):
 def drawn(key, shape, dtype):
     """An initializer that compiles nothing."""
     return jnp.asarray(normal(*shape))
+
+
+run = eqx.filter_jit(lambda layer, x: layer(x))
 
 
 def with_random_bias(layer):
@@ -59,13 +62,13 @@ def test_conv_equals_eqx_conv_when_n_is_1(axes, options, padding):
         ours = with_random_bias(ours)
     if padding:
         padding = tuple(((size - 1) // 2, size // 2) for size in kernel)
-    theirs = THEIRS[axes](4, 6, kernel, key=jax.random.key(1), **{**options, "padding": padding})
+    theirs = eqx.filter_eval_shape(THEIRS[axes], 4, 6, kernel, key=jax.random.key(1), **{**options, "padding": padding})
     theirs = eqx.tree_at(lambda layer: layer.weight, theirs, ours.weight[..., 0, 0])
     if ours.bias is not None:
         theirs = eqx.tree_at(lambda layer: layer.bias, theirs, ours.bias.reshape(6, *(1,) * axes))
     x = normal(2, *(6, 5, 6)[:axes], 4)
-    expected = jnp.moveaxis(jax.vmap(theirs)(jnp.moveaxis(x, -1, 1)), 1, -1)
-    np.testing.assert_allclose(ours(x[..., None, None])[..., 0, 0], expected, rtol=1e-4, atol=1e-5)
+    expected = np.moveaxis(eqx.filter_jit(eqx.filter_vmap(theirs))(np.moveaxis(x, -1, 1)), 1, -1)
+    np.testing.assert_allclose(np.asarray(run(ours, x[..., None, None]))[..., 0, 0], expected, rtol=1e-4, atol=1e-5)
 
 
 @every_rank
@@ -74,27 +77,30 @@ def test_conv_is_its_functional_twin(axes):
         CONVS[axes](p=2, q=4, n=2, kernel=2, stride=2, groups=2, initializer=drawn, key=jax.random.key(0))
     )
     x = normal(*(4,) * axes, 2, 2, 2)
-    assert np.array_equal(layer(x), TWINS[axes](layer.params, x, stride=2, groups=2))
+    y, twin = eqx.filter_jit(lambda layer: (layer(x), TWINS[axes](layer.params, x, stride=2, groups=2)))(layer)
+    assert np.array_equal(y, twin)
 
 
 @every_rank
 def test_conv_of_kernel_1_is_dense_at_every_place(axes):
     layer = with_random_bias(CONVS[axes](p=2, q=3, n=2, kernel=1, initializer=drawn, key=jax.random.key(0)))
-    dense = nn.Dense(p=2, q=3, n=2, key=jax.random.key(0))
+    dense = nn.Dense(p=2, q=3, n=2, initializer=drawn, key=jax.random.key(0))
     weight = layer.weight.reshape(3, 2, 2, 2)
     dense = eqx.tree_at(lambda layer: (layer.weight, layer.bias), dense, (weight, layer.bias))
     x = normal(*(3,) * axes, 2, 2, 2)
-    np.testing.assert_allclose(layer(x), dense(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run(layer, x), run(dense, x), rtol=1e-5, atol=1e-6)
 
 
 @every_rank
 @pytest.mark.parametrize("kernel", [3, 2])
 def test_the_identity_initializer_with_same_padding_changes_nothing(axes, kernel):
-    layer = CONVS[axes](
-        p=2, q=2, n=2, kernel=kernel, padding="SAME", initializer=identity_plus_noise(0.0), key=jax.random.key(0)
-    )
     x = normal(*(3,) * axes, 2, 2, 2)
-    np.testing.assert_allclose(layer(x), x, rtol=1e-6)
+
+    @jax.jit
+    def through(key):
+        return CONVS[axes](2, 2, 2, kernel, padding="SAME", initializer=identity_plus_noise(0.0), key=key)(x)
+
+    np.testing.assert_allclose(through(jax.random.key(0)), x, rtol=1e-6)
 
 
 @every_rank
@@ -108,21 +114,23 @@ def test_conv_knows_its_sizes(axes):
 
 def test_sizes_of_stacked_convolutions_are_those_of_each():
     keys = jax.random.split(jax.random.key(0), 5)
-    layers = eqx.filter_vmap(lambda key: Conv2d(p=2, q=3, n=4, kernel=(3, 2), key=key))(keys)
+    build = eqx.filter_vmap(lambda key: Conv2d(p=2, q=3, n=4, kernel=(3, 2), key=key))
+    layers = eqx.filter_eval_shape(build, keys)
     assert (layers.p, layers.q, layers.n, layers.kernel) == (2, 3, 4, (3, 2))
-    y = eqx.filter_vmap(lambda layer, x: layer(x), in_axes=(0, None))(layers, jnp.ones((3, 3, 2, 4, 4)))
+    call = eqx.filter_vmap(lambda layer, x: layer(x), in_axes=(0, None))
+    y = eqx.filter_eval_shape(call, layers, jnp.ones((3, 3, 2, 4, 4)))
     assert y.shape == (5, 1, 2, 3, 4, 4)
 
 
 def test_the_default_weight_keeps_the_variance_of_the_entries():
     layer = Conv2d(p=16, q=32, n=4, kernel=3, key=jax.random.key(0))
-    y = layer(normal(8, 6, 6, 16, 4, 4))
+    y = run(layer, normal(8, 6, 6, 16, 4, 4))
     assert float(jnp.var(y)) == pytest.approx(1.0, rel=0.1)
 
 
 def test_the_default_weight_does_not_count_the_zeros_between_the_places_as_inputs():
     layer = Conv2d(p=16, q=32, n=4, kernel=3, input_dilation=(2, 3), key=jax.random.key(0))
-    y = layer(normal(8, 6, 6, 16, 4, 4))
+    y = run(layer, normal(8, 6, 6, 16, 4, 4))
     assert float(jnp.var(y)) == pytest.approx(1.0, rel=0.1)
 
 
@@ -144,19 +152,17 @@ def test_conv_hands_every_option_on():
     options = {"stride": (1, 2), "padding": 1, "dilation": 2, "input_dilation": (1, 3), "batch_groups": 2}
     options |= {"layout": ("p h w n n", "n h w q n"), "precision": "highest", "accumulation_dtype": "float32"}
     x = jnp.asarray(normal(3, 4, 2, 5, 4, 2, 2), jnp.bfloat16)
-    y = layer(x)
+    y, twin = eqx.filter_jit(lambda layer: (layer(x), functional.matrix_conv2d(layer.params, x, **options)))(layer)
     assert y.shape == (3, 2, 2, 5, 6, 4, 2)
-    assert np.array_equal(y, functional.matrix_conv2d(layer.params, x, **options))
+    assert np.array_equal(y, twin)
 
 
 @every_rank
-def test_weights_of_batch_groups_are_drawn_apart_and_their_layer_is_its_functional_twin(axes):
-    key = jax.random.key(0)
-    layer = CONVS[axes](p=2, q=4, n=2, kernel=2, batch_groups=2, key=key)
-    assert layer.weight.shape == (4, 2, *(2,) * axes, 2, 2)
-    assert np.array_equal(layer.weight[2:], lecun_normal(jax.random.split(key)[1], (2, 2, *(2,) * axes, 2, 2)))
+def test_conv_of_batch_groups_is_its_functional_twin(axes):
+    layer = CONVS[axes](p=2, q=4, n=2, kernel=2, batch_groups=2, initializer=drawn, key=jax.random.key(0))
     x = normal(2, *(3,) * axes, 2, 2, 2)
-    assert np.array_equal(layer(x), TWINS[axes](layer.params, x, batch_groups=2))
+    y, twin = eqx.filter_jit(lambda layer: (layer(x), TWINS[axes](layer.params, x, batch_groups=2)))(layer)
+    assert np.array_equal(y, twin)
 
 
 def test_layers_that_differ_in_the_dtype_of_their_sums_alone_are_compiled_apart(x64):
@@ -185,7 +191,7 @@ def test_options_without_a_meaning_are_refused_when_the_layer_is_built(options, 
 
 def test_a_wrong_shape_is_refused_in_the_layout_of_the_layer():
     layer = Conv2d(p=2, q=4, n=3, kernel=2, layout="p n n h w", initializer=drawn, key=jax.random.key(0))
-    assert layer(jnp.ones((5, 2, 3, 3, 6, 7))).shape == (5, 4, 3, 3, 5, 6)
+    assert eqx.filter_eval_shape(layer, jnp.ones((5, 2, 3, 3, 6, 7))).shape == (5, 4, 3, 3, 5, 6)
     with pytest.raises(
         ContractError,
         match=r"^Conv2d\(p=2, q=4, n=3\) got x float32\[4, 3, 3, 6, 7\]; it takes \(\*batch, p=2, n=3, n=3, h, w\): "
@@ -204,7 +210,7 @@ def test_sequential_checks_the_joints_of_convolutions_in_their_layout():
         return Conv2d(p=p, q=q, n=2, kernel=2, layout=layout, initializer=drawn, key=jax.random.key(0))
 
     model = nn.Sequential([conv(2, 3, "channel_first"), nn.ReLU(), conv(3, 4, ("channel_first", "channel_last"))])
-    assert model(jnp.ones((2, 4, 4, 2, 2))).shape == (2, 2, 4, 2, 2)
+    assert eqx.filter_eval_shape(model, jnp.ones((2, 4, 4, 2, 2))).shape == (2, 2, 4, 2, 2)
     with pytest.raises(
         ContractError,
         match=r"layers\[1\]: Conv2d\(p=2, q=4, n=2\) takes \(\*batch, p=2, h, w, n=2, n=2\), but layers\[0\]: Conv2d"
@@ -285,20 +291,31 @@ def test_every_entry_of_a_size_or_padding_is_checked_every_time(argument, value)
 
 
 def test_the_identity_initializer_passes_neurons_through_in_every_group():
-    layer = Conv1d(p=4, q=4, n=2, kernel=1, groups=2, initializer=identity_plus_noise(0.0), key=jax.random.key(0))
     x = normal(3, 4, 2, 2)
-    np.testing.assert_allclose(layer(x), x, rtol=1e-6)
+
+    @jax.jit
+    def through(key):
+        return Conv1d(p=4, q=4, n=2, kernel=1, groups=2, initializer=identity_plus_noise(0.0), key=key)(x)
+
+    np.testing.assert_allclose(through(jax.random.key(0)), x, rtol=1e-6)
 
 
 def test_the_orthogonal_initializer_keeps_the_size_of_every_group():
-    layer = Conv1d(p=8, q=8, n=4, kernel=1, groups=2, initializer=orthogonal(), key=jax.random.key(0))
     x = normal(3, 8, 4, 4)
-    sizes = np.linalg.norm(layer(x).reshape(3, 2, -1), axis=-1)
+
+    @jax.jit
+    def through(key):
+        return Conv1d(p=8, q=8, n=4, kernel=1, groups=2, initializer=orthogonal(), key=key)(x)
+
+    sizes = np.linalg.norm(np.reshape(through(jax.random.key(0)), (3, 2, -1)), axis=-1)
     np.testing.assert_allclose(sizes, np.linalg.norm(x.reshape(3, 2, -1), axis=-1), rtol=1e-5)
 
 
-def test_groups_are_drawn_apart_and_a_single_one_from_the_key_itself():
-    key = jax.random.key(0)
-    one, two = (Conv1d(p=4, q=4, n=2, kernel=3, groups=groups, key=key).weight for groups in (1, 2))
-    assert np.array_equal(one, lecun_normal(key, (4, 4, 3, 2, 2)))
-    assert not np.array_equal(two[:2], two[2:])
+@pytest.mark.parametrize(("option", "p"), [("groups", 2), ("batch_groups", 4)])
+def test_groups_are_drawn_apart_and_a_single_one_from_the_key_itself(option, p):
+    key, uniform = jax.random.key(0), jax.nn.initializers.uniform()
+    one, two = (
+        Conv1d(p=4, q=4, n=2, kernel=3, **{option: count}, initializer=uniform, key=key).weight for count in (1, 2)
+    )
+    assert np.array_equal(one, uniform(key, (4, 4, 3, 2, 2)))
+    assert np.array_equal(two, np.concatenate([uniform(each, (2, p, 3, 2, 2)) for each in jax.random.split(key)]))
