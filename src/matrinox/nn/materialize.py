@@ -164,6 +164,10 @@ class _StatefulProbe(_Probe, eqx.nn.StatefulLayer):
     pass
 
 
+# The messages of what calls it name the class of what was called.
+_Probe.__name__ = _StatefulProbe.__name__ = Lazy.__name__
+
+
 def _call_options(model: Any, state: eqx.nn.State | None, trace: _Trace) -> dict[str, Any]:
     if not callable(model):
         raise TypeError(f"`model` (={type(model).__name__}) must be callable: give what takes the example.")
