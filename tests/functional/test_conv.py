@@ -112,17 +112,17 @@ def test_each_group_is_a_convolution_of_its_own(x64):
 
 
 @pytest.mark.parametrize(
-    ("axes", "options", "order"),
+    ("axes", "options"),
     [
-        (1, {"stride": 2, "padding": "SAME"}, 1),
-        (2, {"stride": (1, 2), "padding": ((1, 0), 2), "dilation": (2, 1), "groups": 2}, 2),
-        (3, {"padding": "SAME"}, 1),
+        (1, {"stride": 2, "padding": "SAME"}),
+        (2, {"stride": (1, 2), "padding": ((1, 0), 2), "dilation": (2, 1), "groups": 2}),
+        (3, {"padding": "SAME"}),
     ],
 )
-def test_conv_gradients_match_finite_differences(x64, axes, options, order):
+def test_conv_gradients_match_finite_differences(x64, axes, options):
     params = draw_params(2 // options.get("groups", 1), 2, 2, *(2, 3, 1)[:axes])
     x = draw(2, *(4, 5, 2)[:axes], 2, 2, 2)
-    check_grads(jax.jit(lambda params, x: CONV[axes](params, x, **options)), (params, x), order=order)
+    check_grads(jax.jit(lambda params, x: CONV[axes](params, x, **options)), (params, x), order=1)
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])

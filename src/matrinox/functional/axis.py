@@ -3,15 +3,15 @@
 from typing import TypeAlias
 
 # Of a tuple of any length beartype checks one entry, picked at random; of these, every entry.
-AxesFromEnd: TypeAlias = (
-    int
-    | tuple[int]
+AxisTuple: TypeAlias = (
+    tuple[int]
     | tuple[int, int]
     | tuple[int, int, int]
     | tuple[int, int, int, int]
     | tuple[int, int, int, int, int]
     | tuple[int, int, int, int, int, int]
 )
+AxesFromEnd: TypeAlias = int | AxisTuple
 
 
 def from_the_end(axis: AxesFromEnd, rank: int | None = None) -> tuple[int, ...]:

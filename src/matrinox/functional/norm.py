@@ -14,21 +14,12 @@ from jaxtyping import Float
 
 from matrinox.contract import AnyArray, contract
 from matrinox.contract.nearest import nearest
+from matrinox.functional.axis import AxisTuple
 from matrinox.functional.conv import require_groups
 from matrinox.functional.precision import widen
 from matrinox.functional.window import LETTERS
 
-# Of a tuple of any length beartype checks one entry, picked at random; of these, every entry.
-Axes: TypeAlias = (
-    tuple[()]
-    | tuple[int]
-    | tuple[int, int]
-    | tuple[int, int, int]
-    | tuple[int, int, int, int]
-    | tuple[int, int, int, int, int]
-    | tuple[int, int, int, int, int, int]
-)
-AxisChoice: TypeAlias = str | int | Axes
+AxisChoice: TypeAlias = str | int | tuple[()] | AxisTuple
 """`"all"`, `"channel_last"`, `"channel_first"`, or axes by number."""
 
 _CHOICES = ("all", "channel_last", "channel_first")
