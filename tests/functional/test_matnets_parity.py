@@ -67,7 +67,7 @@ class Case(NamedTuple):
     """`call(f, Params)`, with f theirs or ours and the container that goes with it, is a function of matrices.
 
     They are `(*lead, n, n)`, one for each of `leads`. `traced`: theirs can be compiled. `gradient_at`: the sides at
-    which gradients are compared as well: all where n decides how they are computed.
+    which gradients are compared as well: all for what divides by a root of the determinant.
     """
 
     call: Callable[..., Callable[..., Any]]
