@@ -23,7 +23,7 @@ SEQUENCE = jnp.array([1.0, 5.0, 2.0, -4.0]).reshape(4, 1, 1, 1)
         (nn.Pool1d(jnp.sum, 2, dilation=2, stride=1), [3.0, 1.0]),
         (nn.Pool1d(jnp.sum, 3, input_dilation=2, fill=0.5), [6.5, 3.0]),
     ],
-    ids=str,
+    ids=["smallest", "median", "product", "binary", "padded", "dilated", "spread"],
 )
 def test_pools_by_any_reduction_by_hand(layer, expected):
     np.testing.assert_allclose(layer(SEQUENCE).ravel(), expected, rtol=1e-6)
