@@ -127,9 +127,15 @@ def test_gradients_with_the_input_part_outside_the_loop_are_those_of_stepping(x6
 
 
 def test_gradients_of_recurrent_match_finite_differences(x64):
-    arrays, rest = eqx.partition(Recurrent(build(GRUCell, reset_after=True)), eqx.is_inexact_array)
-    loss = jax.jit(lambda arrays, x: jnp.sum(jnp.sin(eqx.combine(arrays, rest)(x, lengths=jnp.array([3, 1])))))
-    check_grads(loss, (arrays, sequence(2, t=3)), order=1, modes=["rev"], rtol=1e-6, atol=1e-6)
+    layer = Recurrent(build(GRUCell, reset_after=True))
+    arrays, rest = eqx.partition(layer, eqx.is_inexact_array)
+
+    @jax.jit
+    def loss(arrays, x, carry):
+        return jnp.sum(jnp.sin(eqx.combine(arrays, rest)(x, carry=carry, lengths=jnp.array([3, 1]))))
+
+    given = arrays, sequence(2, t=3), layer.initial_carry((2,)) + 0.3
+    check_grads(loss, given, order=1, modes=["rev"], rtol=1e-6, atol=1e-6)
 
 
 def equations(jaxpr):
@@ -279,10 +285,24 @@ def test_a_carry_of_any_tree_stays_where_an_example_ends():
     assert np.array_equal(carry["steps"], [5, 2, 0])
 
 
-def test_an_empty_sequence_gives_no_output_and_the_carry_it_started_from():
+def test_a_cell_may_carry_a_number_and_take_its_key_among_other_options():
+    class Plain(Noisy):
+        def initial_carry(self, batch_shape=(), dtype=None):
+            return 1.5
+
+        def __call__(self, carry, x, **options):
+            return 2.5, x * carry
+
+    carry, y = Recurrent(Plain(Dropout(0.0))).scan(jnp.ones((2, P, N, N)))
+    assert carry == 2.5
+    assert np.array_equal(y[:, 0, 0, 0], [1.5, 2.5])
+
+
+@pytest.mark.parametrize("lengths", [None, jnp.zeros(3, int)])
+def test_an_empty_sequence_gives_no_output_and_the_carry_it_started_from(lengths):
     layer = Recurrent(build())
     start = jax.tree.map(lambda leaf: leaf + 1, layer.initial_carry((3,)))
-    carry, y = layer.scan(jnp.zeros((3, 0, P, N, N)), carry=start)
+    carry, y = layer.scan(jnp.zeros((3, 0, P, N, N)), carry=start, lengths=lengths)
     assert y.shape == (3, 0, Q, N, N)
     assert_close(carry, start)
 
@@ -334,6 +354,8 @@ def test_what_is_no_cell_is_refused_with_what_it_lacks():
 
     with pytest.raises(TypeError, match="lacks the keyword `key` of its call: it is called as cell"):
         Recurrent(Keyless(Dropout(0.0)))
+    with pytest.raises(TypeError, match=r"`cell` \(=LSTMCell\) must be a cell, and is a class: build one, as LSTMCell"):
+        Recurrent(LSTMCell)
     with pytest.raises(TypeError, match="lacks `p`, `q`, `n`, `initial_carry`, a call:"):
         Recurrent(3)
     with pytest.raises(ValueError, match=r"`unroll` \(=0\) must be at least 1"):

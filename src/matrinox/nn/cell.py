@@ -28,6 +28,8 @@ from matrinox.params import MatrixParams
 
 @contract
 class BaseCell(eqx.Module):
+    """A cell whose gates are fused, `W [h, x] + B`, so that the part of x can be taken out of a loop over time."""
+
     weight: Float[Array, "{self.gates}*{self.q} {self.q}+{self.p} n n"]
     bias: Float[Array, "{self.gates}*{self.q} n n"] | None
     gates: ClassVar[int]

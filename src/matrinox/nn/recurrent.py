@@ -1,7 +1,6 @@
 """`Recurrent`, a cell over a sequence."""
 
 import abc
-import inspect
 import math
 from typing import Any
 
@@ -15,10 +14,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.nn.cell import can_split
+from matrinox.nn.child import takes_key
 
 
 @contract
 class BaseRecurrent(eqx.Module):
+    """A layer that runs over a sequence in time: what can be stacked, or run in both directions."""
+
     def __call__(
         self,
         x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
@@ -189,7 +191,9 @@ def _scan(
     apart = split and cell.columns_apart
     if apart:
         steps, carry = _columns(steps, 1), jax.tree.map(_columns, carry)
-        valid = None if valid is None else jnp.repeat(valid.reshape(t, 1, 1, -1), x.shape[-1], axis=-1)
+        valid = (
+            None if valid is None else jnp.repeat(valid.reshape(t, 1, 1, math.prod(x.shape[:-4])), x.shape[-1], axis=-1)
+        )
     keys = None if split or key is None else jax.random.split(key, t)
 
     def take(carry: PyTree, step: tuple[Array, Array | None, Array | None]) -> tuple[PyTree, Array]:
@@ -208,10 +212,12 @@ def _scan(
 
 
 def _require_cell(cell: Any) -> None:
+    if isinstance(cell, type):
+        raise TypeError(f"`cell` (={cell.__name__}) must be a cell, and is a class: build one, as {cell.__name__}(…).")
     lacking = [f"`{name}`" for name in ("p", "q", "n", "initial_carry") if not hasattr(cell, name)]
     if not callable(cell):
         lacking.append("a call")
-    elif "key" not in inspect.signature(cell).parameters:
+    elif not takes_key(cell):
         lacking.append("the keyword `key` of its call")
     if lacking:
         raise TypeError(
@@ -235,7 +241,10 @@ def _shapes(tree: PyTree) -> str:
 
 def _like(carry: PyTree, start: PyTree, batch: tuple[int, ...]) -> PyTree:
     def kinds(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda leaf: (jnp.shape(leaf), eqx.is_inexact_array_like(leaf)), tree)
+        # `eqx.is_inexact_array_like` fails on an array that is being differentiated.
+        return jax.tree.map(
+            lambda leaf: (jnp.shape(leaf), jnp.issubdtype(getattr(leaf, "dtype", type(leaf)), jnp.inexact)), tree
+        )
 
     if kinds(carry) != kinds(start):
         raise ContractError(
@@ -262,7 +271,7 @@ def _called(cell: Any, carry: PyTree, x: Array, key: Array | None) -> tuple[PyTr
         raise ContractError(
             f"`cell` (={type(cell).__name__}) must return a carry as it got it, {_shapes(carry)}, got {_shapes(after)}."
         )
-    return jax.tree.map(lambda new, old: new.astype(old.dtype), after, carry), y
+    return jax.tree.map(lambda new, old: jnp.asarray(new).astype(old.dtype), after, carry), y
 
 
 def _columns(x: Array, leading: int = 0) -> Array:
