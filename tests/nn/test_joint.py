@@ -83,6 +83,20 @@ def test_counts_of_axes_differ_only_where_the_batch_is_the_same():
 
 
 @contract
+class Upscale(eqx.Module):
+    """Takes a neuron or three, and any two sizes of places."""
+
+    def __call__(self, x: Float[AnyArray, "_ _ #3 n n"], *, key: None = None) -> Float[Array, "_ _ #3 n n"]:
+        return jnp.asarray(x)
+
+
+def test_of_anonymous_and_of_broadcast_axes_nothing_is_known():
+    assert behind(Upscale(), came="5 7 1 4 4") == "(_, _, _, n=4, n=4)"
+    assert behind(Upscale(), dense(1, 2), came="5 7 3 4 4") == "(_, _, q=2, n=4, n=4)"
+    assert show_axes(demands(Upscale())) == "(_, _, _, n, n)"
+
+
+@contract
 class Split(eqx.Module):
     """Two outputs, of which one is known."""
 

@@ -135,7 +135,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 def _pass_through_leaf(name: str, layer: Layer, came: Flow) -> Flow:
     taken, given = _annotations(layer)
-    options = [read_axes(option, {"self": layer}, {}) for option in taken]
+    options = [_read(option, layer, {}) for option in taken]
     bound: list[dict[str, int]] = [{} for _ in options]
     if options and isinstance(came, Several):
         _refuse(name, options, came, "one is due")
@@ -150,7 +150,7 @@ def _pass_through_leaf(name: str, layer: Layer, came: Flow) -> Flow:
     def told(dim_str: str | None) -> Told | None:
         if dim_str is None:
             return None
-        axes = read_axes(dim_str, {"self": layer}, bound[0])
+        axes = _read(dim_str, layer, bound[0])
         spread = (run if axis.variadic and axis.label == variadic else (axis,) for axis in axes)
         return Told(name, tuple(itertools.chain.from_iterable(spread)))
 
@@ -178,11 +178,17 @@ def _demands_of_leaf(layer: Layer, needed: Axes | None) -> Axes | None:
     if len(taken) != 1:
         return None
     bindings: dict[str, int] = {}
-    out = read_axes(given, {"self": layer}, {}) if isinstance(given, str) else ()
+    out = _read(given, layer, {}) if isinstance(given, str) else ()
     for mine, theirs in _from_the_end(out, needed or ()):
         if mine.size is None and isinstance(theirs.size, int):
             bindings.setdefault(mine.label, theirs.size)
-    return read_axes(taken[0], {"self": layer}, bindings)
+    return _read(taken[0], layer, bindings)
+
+
+def _read(dim_str: str, layer: Layer, bindings: Mapping[str, int]) -> Axes:
+    # A broadcast axis, such as `#3`, may also be 1, so that nothing is known of it.
+    axes = read_axes(dim_str, {"self": layer}, bindings)
+    return tuple(Axis("_", None, axis.variadic) if axis.broadcastable else axis for axis in axes)
 
 
 def _annotations(layer: Layer) -> tuple[list[str], str | tuple[str | None, ...] | None]:
@@ -238,7 +244,8 @@ def _first_misfit(given: Axes, taken: Axes, bindings: dict[str, int]) -> str | N
         if isinstance(out.size, int):
             if expected is not None and out.size != expected:
                 return difference(into.label, -place, out.size, expected)
-            bindings.setdefault(into.label, out.size)
+            if into.label != "_":
+                bindings.setdefault(into.label, out.size)
     # A variadic axis may be empty; without one, the axes that are there must be those that are due.
     least, most = (sum(not axis.variadic for axis in axes) for axes in (given, taken))
     open_given, open_taken = least < len(given), most < len(taken)
