@@ -46,12 +46,12 @@ def test_rotary_positions_by_hand():
 
 
 def test_learned_positions_equal_an_eqx_embedding_of_the_positions_when_n_is_1():
-    theirs = eqx.nn.Embedding(7, 4, key=jax.random.key(0))
-    ours = LearnedPosition(length=7, p=4, n=1, key=jax.random.key(1))
-    ours = eqx.tree_at(lambda layer: layer.weight, ours, theirs.weight[..., None, None])
-    x = jax.random.normal(jax.random.key(2), (3, 4))
-    expected = x + jax.vmap(theirs)(jnp.arange(2, 5))
-    assert np.array_equal(ours(x[..., None, None], start_pos=2)[..., 0, 0], expected)
+    weight, x = (np.random.default_rng(0).normal(size=(rows, 4)).astype(np.float32) for rows in (7, 3))
+    theirs = eqx.nn.Embedding(weight=jnp.asarray(weight))
+    table = jnp.asarray(weight[..., None, None])
+    ours = LearnedPosition(length=7, p=4, n=1, initializer=lambda *_: table, key=jax.random.key(0))
+    expected = x + np.asarray(jax.vmap(theirs)(np.arange(2, 5)))
+    assert np.array_equal(np.asarray(ours(x[..., None, None], start_pos=2))[..., 0, 0], expected)
 
 
 def test_rotary_positions_equal_eqx_rotary_positional_embedding_when_n_is_1():
@@ -81,16 +81,22 @@ def test_step_by_step_with_start_pos_equals_the_full_pass(layer):
     def step(position, token):
         return position + 1, layer(token[:, None], start_pos=position)[:, 0]
 
-    _, decoded = lax.scan(step, jnp.array(0), jnp.moveaxis(jnp.asarray(x), 1, 0))
-    np.testing.assert_allclose(jnp.moveaxis(decoded, 0, 1), layer(x), rtol=1e-5, atol=1e-6)
+    run = jax.jit(lambda x: (lax.scan(step, jnp.array(0), jnp.moveaxis(x, 1, 0))[1], layer(x)))
+    decoded, full = run(x)
+    np.testing.assert_allclose(np.moveaxis(decoded, 0, 1), full, rtol=1e-5, atol=1e-6)
 
 
 @every_position
 def test_a_start_for_each_example_is_that_of_each_example_alone(layer):
-    x, starts = draw(layer, 3, 2), jnp.array([4, 0, 7])
-    alone = jnp.stack([layer(row, start_pos=start) for row, start in zip(x, (4, 0, 7), strict=True)])
-    run = eqx.filter_jit(lambda x, starts: (layer(x, start_pos=starts), jax.vmap(_at(layer))(x, starts)))
-    for together in (*run(x, starts), layer(x, start_pos=np.asarray(starts))):
+    x, starts = draw(layer, 3, 2), np.array([4, 0, 7])
+
+    @jax.jit
+    def run(x, starts):
+        alone = jnp.stack([layer(row, start_pos=start) for row, start in zip(x, (4, 0, 7), strict=True)])
+        return alone, layer(x, start_pos=starts), jax.vmap(_at(layer))(x, starts)
+
+    alone, *traced = run(x, starts)
+    for together in (*traced, layer(x, start_pos=starts)):
         np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
 
 
@@ -140,11 +146,10 @@ def test_only_learned_positions_have_leaves():
 
 
 def test_the_gradient_of_learned_positions_reaches_the_rows_that_were_added():
-    gradient = eqx.filter_grad(lambda layer, x: jnp.sum(layer(x, start_pos=2)))(
-        LAYERS["learned"], jnp.ones((5, 4, 2, 3, 3))
-    )
-    assert np.array_equal(gradient.weight[2:6], jnp.full((4, 2, 3, 3), 5.0))
-    assert not np.any(gradient.weight[jnp.array([0, 1, 6, 7, 8])])
+    run = eqx.filter_jit(eqx.filter_grad(lambda layer, x: jnp.sum(layer(x, start_pos=2))))
+    gradient = np.asarray(run(LAYERS["learned"], jnp.ones((5, 4, 2, 3, 3))).weight)
+    assert np.array_equal(gradient[2:6], np.full((4, 2, 3, 3), 5.0))
+    assert not np.any(gradient[[0, 1, 6, 7, 8]])
 
 
 def test_learned_positions_know_their_sizes_and_start_small():
