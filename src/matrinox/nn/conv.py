@@ -77,6 +77,7 @@ class ConvLayer(eqx.Module):
             self.weight = initializer(key, shape, dtype)
         else:
             # Each group is a map of its own: what an initializer makes of a whole weight would mix their neurons.
+            # Traced once, as a depthwise convolution has hundreds.
             drawn = jax.vmap(lambda key: initializer(key, shape, dtype))(jax.random.split(key, maps))
             self.weight = drawn.reshape(q, *shape[1:])
         self.bias = jnp.zeros((q, n, n), self.weight.dtype) if use_bias else None
@@ -216,8 +217,8 @@ class Conv2d(_Conv):
     **Arguments:** `p`, `q`, `n`: neurons in, neurons out and matrix side; `kernel`: an int, or one for each axis;
     `stride`, `padding`, `dilation`, `input_dilation`, `groups`, `batch_groups`, `layout`, `precision`,
     `accumulation_dtype`: as for `functional.matrix_conv2d`; `use_bias`, `dtype`, `key`: as for `Dense`; `initializer`:
-    of the weight `(q, p / groups, kernel_h, kernel_w, n, n)`, with a draw for each group; where `None`, one under which
-    entries keep their variance, the zeros of `input_dilation` not counted as inputs.
+    of the weight `(q, p / groups, kernel_h, kernel_w, n, n)`, with a draw for each group, under `jax.vmap`; where
+    `None`, one under which entries keep their variance, the zeros of `input_dilation` not counted as inputs.
     **Raises:** `ValueError` for a size below 1 or of another count of axes, for a p or q that `groups` or
     `batch_groups` does not divide, for both of these above 1, for padding that is negative or of a wrong name or count,
     for a `layout` that does not name each axis, for an unknown `precision`, and for an `accumulation_dtype` that is not

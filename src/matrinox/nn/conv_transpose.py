@@ -91,8 +91,8 @@ class ConvTranspose2d(_ConvTranspose):
     **Arguments:** `p`, `q`, `n`: neurons in, neurons out and matrix side; `kernel`: an int, or one for each axis;
     `stride`, `padding`, `output_padding`, `dilation`, `groups`, `layout`, `precision`, `accumulation_dtype`: as for
     `functional.matrix_conv_transpose2d`; `use_bias`, `dtype`, `key`: as for `Dense`; `initializer`: of the weight
-    `(q, p / groups, kernel_h, kernel_w, n, n)`, with a draw for each group; where `None`, one under which entries keep
-    their variance, the zeros that the stride puts between them not counted as inputs.
+    `(q, p / groups, kernel_h, kernel_w, n, n)`, with a draw for each group, under `jax.vmap`; where `None`, one under
+    which entries keep their variance, the zeros that the stride puts between them not counted as inputs.
     **Raises:** `ValueError` for a size below 1 or of another count of axes, for a p or q that `groups` does not divide,
     for an `output_padding` that is negative or not less than the stride, for padding that is negative or of a wrong
     name or count, and for `layout`, `precision` and `accumulation_dtype` as `Conv2d`.

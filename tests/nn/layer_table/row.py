@@ -38,7 +38,9 @@ def without(layer: Callable[..., eqx.Module], *args: Any, **options: Any) -> Cal
 
 
 def drawn(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """An initializer that compiles nothing."""
+    """An initializer that compiles nothing, unless the key is traced, as for the groups of a convolution."""
+    if isinstance(key, jax.core.Tracer):
+        return jax.random.uniform(key, shape, dtype, -0.5, 0.5)
     seed = int(jax.random.key_data(key)[-1])
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype) / 3
 
