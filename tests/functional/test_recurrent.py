@@ -240,16 +240,26 @@ def test_all_gates_are_one_product():
 
 def test_advancing_from_the_gates_of_the_input_is_the_step(x64):
     h, c, x = state(3, 2)
-    pairs = {
+    advances = {
         "rnn": lambda W, given: rnn_advance(W, h, given, jnp.tanh),
         "lstm": lambda W, given: lstm_advance(W, (h, c), given, (sigmoid, jnp.tanh), "hadamard"),
         "gru": lambda W, given: gru_advance(tuple(jnp.split(W[0], [2 * len(W[0]) // 3])), h, given, None),
         "gru after": lambda W, given: gru_advance(W, h, given, None),
     }
-    for name, advance in pairs.items():
-        params, gates = params_of(name, 3), len(GATES[name.split()[0]])
-        ours = advance(hidden_weights(params, gates), input_gates(params, x, gates))
-        assert_close(ours, STEPS[name](params, h, c, x), rtol=1e-12)
+
+    @jax.jit
+    def both_ways(params):
+        gates = {name: len(GATES[name.split()[0]]) for name in advances}
+        return {
+            name: (
+                advance(hidden_weights(params[name], gates[name]), input_gates(params[name], x, gates[name])),
+                STEPS[name](params[name], h, c, x),
+            )
+            for name, advance in advances.items()
+        }
+
+    for advanced, stepped in both_ways({name: params_of(name, 3) for name in advances}).values():
+        assert_close(advanced, stepped, rtol=1e-12)
 
 
 def run_cell(gating, n, steps=100):

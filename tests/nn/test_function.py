@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from layer_table.row import drawn
 
 from matrinox.contract import ContractError
 from matrinox.nn import Dense, Dropout, Lambda, Sequential
@@ -43,6 +44,10 @@ def test_the_key_goes_to_the_function_that_has_the_parameter():
     assert np.array_equal(optional(X, key=KEY), noisy(X, KEY))
 
 
+def test_without_a_key_a_function_keeps_its_own():
+    assert Lambda(lambda x, *, key=7: x + key)(jnp.ones(1)) == 8
+
+
 def test_a_missing_key_is_refused_in_the_mode_that_needs_it():
     with pytest.raises(ValueError, match=r"`key` \(=None\) is needed by the function of this Lambda in training"):
         Lambda(noisy, lambda x: x)(X)
@@ -51,11 +56,11 @@ def test_a_missing_key_is_refused_in_the_mode_that_needs_it():
 
 
 def test_a_module_inside_trains_and_is_switched_to_inference():
-    layer = Lambda(Sequential([Dense(p=2, q=2, n=3, key=KEY), Dropout(0.5)]))
+    layer = Lambda(Sequential([Dense(p=2, q=2, n=3, initializer=drawn, key=KEY), Dropout(0.5)]))
     quiet = eqx.nn.inference_mode(layer)
     assert np.array_equal(quiet(X), layer.train[0](X))
     assert not np.array_equal(layer(X, key=KEY), quiet(X))
-    gradient = eqx.filter_grad(lambda layer: layer(X, key=KEY).sum())(layer)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda layer: layer(X, key=KEY).sum()))(layer)
     assert np.any(gradient.train[0].weight)
 
 

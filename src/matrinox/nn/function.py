@@ -42,7 +42,8 @@ class Lambda(eqx.Module):
     def __call__(self, x: Shaped[AnyArray, "..."], *, key: PRNGKeyArray | None = None) -> Shaped[Array, "..."]:
         """Applies the function of the mode.
 
-        **Arguments:** `x`: of any shape that the function takes; `key`: handed on to a function that has the parameter.
+        **Arguments:** `x`: of any shape that the function takes; `key`: handed on, unless it is `None`, to a function
+        that has the parameter.
         **Returns:** what the function gives, an array of any shape.
         **Raises:** `ValueError` if the function needs a key and there is none; `ContractError` if `x`, or what the
         function gives, is not an array.
@@ -52,12 +53,12 @@ class Lambda(eqx.Module):
         if self.inference:
             # `eqx.nn.inference_mode` stops at the first `inference` it meets, which is ours.
             fn = eqx.nn.inference_mode(fn)
-        if parameter is None:
-            return fn(jnp.asarray(x))
-        if key is None and parameter.default is inspect.Parameter.empty:
+        if parameter is not None and key is not None:
+            return fn(jnp.asarray(x), key=key)
+        if parameter is not None and parameter.default is inspect.Parameter.empty:
             mode = "inference" if self.inference else "training"
             raise ValueError(f"`key` (=None) is needed by the function of this Lambda in {mode}: pass a key.")
-        return fn(jnp.asarray(x), key=key)
+        return fn(jnp.asarray(x))
 
 
 def _key_parameter(fn: Callable[..., Any]) -> inspect.Parameter | None:

@@ -176,7 +176,7 @@ class Recurrent(BaseRecurrent):
 def _scan(
     cell: Any, carry: PyTree, x: Array, lengths: Array | None, key: Array | None, reverse: bool, unroll: int
 ) -> tuple[PyTree, Array]:
-    steps = jnp.moveaxis(x, -4, 0)
+    batch, steps = x.shape[:-4], jnp.moveaxis(x, -4, 0)
     t = len(steps)
     valid = None
     if lengths is not None:
@@ -191,9 +191,8 @@ def _scan(
     apart = split and cell.columns_apart
     if apart:
         steps, carry = _columns(steps, 1), jax.tree.map(_columns, carry)
-        valid = (
-            None if valid is None else jnp.repeat(valid.reshape(t, 1, 1, math.prod(x.shape[:-4])), x.shape[-1], axis=-1)
-        )
+        if valid is not None:
+            valid = jnp.repeat(valid.reshape(t, 1, 1, math.prod(batch)), x.shape[-1], axis=-1)
     keys = None if split or key is None else jax.random.split(key, t)
 
     def take(carry: PyTree, step: tuple[Array, Array | None, Array | None]) -> tuple[PyTree, Array]:
@@ -206,7 +205,6 @@ def _scan(
 
     carry, y = jax.lax.scan(take, carry, (steps, valid, keys), length=t, reverse=reverse, unroll=unroll)
     if apart:
-        batch = x.shape[:-4]
         return jax.tree.map(lambda leaf: _examples(leaf, batch), carry), _examples(y, batch)
     return carry, jnp.moveaxis(y, 0, -4)
 
