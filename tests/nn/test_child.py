@@ -84,6 +84,10 @@ def test_what_cannot_be_called_is_refused_by_name():
     require_callable({"body": jnp.tanh})
     with pytest.raises(TypeError, match=r"`layers\[1\]` \(=3\) must be callable: give a layer or a function\."):
         require_callable({"layers[0]": jnp.tanh, "layers[1]": 3})
+    with pytest.raises(
+        TypeError, match=r"`layers\[1\]` \(=Keyless\) must not be a class: build a layer, as Keyless\(…\)"
+    ):
+        require_callable({"layers[0]": jnp.float32, "layers[1]": Keyless})
 
 
 def test_a_missing_state_is_refused_by_name():

@@ -354,7 +354,7 @@ def test_what_is_no_cell_is_refused_with_what_it_lacks():
 
     with pytest.raises(TypeError, match="lacks the keyword `key` of its call: it is called as cell"):
         Recurrent(Keyless(Dropout(0.0)))
-    with pytest.raises(TypeError, match=r"`cell` \(=LSTMCell\) must be a cell, and is a class: build one, as LSTMCell"):
+    with pytest.raises(TypeError, match=r"`cell` \(=LSTMCell\) must not be a class: build a layer, as LSTMCell"):
         Recurrent(LSTMCell)
     with pytest.raises(TypeError, match="lacks `p`, `q`, `n`, `initial_carry`, a call:"):
         Recurrent(3)

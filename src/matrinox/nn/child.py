@@ -42,13 +42,23 @@ def call_child(
 
 
 def require_callable(children: Mapping[str, Any]) -> None:
-    """Refuses what is no layer and no function, by its name.
+    """Refuses what is no layer and no function, such as the class of a layer, by its name.
 
     **Raises:** `TypeError`.
     """
     for name, child in children.items():
+        require_built(name, child)
         if not callable(child):
             raise TypeError(f"`{name}` (={child!r}) must be callable: give a layer or a function.")
+
+
+def require_built(name: str, layer: Any) -> None:
+    """Refuses a class of modules where one of them is due.
+
+    **Raises:** `TypeError`.
+    """
+    if isinstance(layer, type) and issubclass(layer, eqx.Module):
+        raise TypeError(f"`{name}` (={layer.__name__}) must not be a class: build a layer, as {layer.__name__}(…).")
 
 
 def require_state(children: Mapping[str, Layer], state: eqx.nn.State | None) -> None:

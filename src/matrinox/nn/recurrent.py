@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.nn.cell import can_split
-from matrinox.nn.child import takes_key
+from matrinox.nn.child import require_built, takes_key
 
 
 @contract
@@ -210,8 +210,7 @@ def _scan(
 
 
 def _require_cell(cell: Any) -> None:
-    if isinstance(cell, type):
-        raise TypeError(f"`cell` (={cell.__name__}) must be a cell, and is a class: build one, as {cell.__name__}(…).")
+    require_built("cell", cell)
     lacking = [f"`{name}`" for name in ("p", "q", "n", "initial_carry") if not hasattr(cell, name)]
     if not callable(cell):
         lacking.append("a call")
