@@ -3,9 +3,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from layer_table.row import drawn
 
 from matrinox import functional, nn
 from matrinox.contract import ContractError
+
+KEY = jax.random.key(0)
 
 POOLS = {(name, axes): getattr(nn, f"Adaptive{name}Pool{axes}d") for name in ("Avg", "Max") for axes in (1, 2, 3)}
 
@@ -21,10 +24,10 @@ def test_adaptive_pools_of_a_sequence_by_hand():
 @every_pool
 def test_adaptive_pools_equal_eqx_pools_when_n_is_1(name, axes):
     size = (3, 2, 1)[:axes]
-    x = jax.random.normal(jax.random.key(0), (*(7, 4, 3)[:axes], 2))
-    theirs = jax.jit(getattr(eqx.nn, f"Adaptive{name}Pool{axes}d")(size))(jnp.moveaxis(x, -1, 0))
-    ours = jax.jit(POOLS[name, axes](size))(x[..., None, None])[..., 0, 0]
-    np.testing.assert_allclose(ours, jnp.moveaxis(theirs, 0, -1), rtol=1e-5, atol=1e-6)
+    x = drawn(KEY, (*(7, 4, 3)[:axes], 2), float)
+    layer, twin = POOLS[name, axes](size), getattr(eqx.nn, f"Adaptive{name}Pool{axes}d")(size)
+    ours, theirs = jax.jit(lambda x: (layer(x[..., None, None]), twin(jnp.moveaxis(x, -1, 0))))(x)
+    np.testing.assert_allclose(ours[..., 0, 0], np.moveaxis(theirs, 0, -1), rtol=1e-5, atol=1e-6)
 
 
 @every_pool
@@ -34,7 +37,7 @@ def test_adaptive_pools_are_their_functional_twins_whatever_the_size_that_comes_
     assert layer == POOLS[name, axes](size=2) != POOLS[name, axes](3)
     twin = getattr(functional, f"adaptive_{name.lower()}_pool{axes}d")
     for space in (2, 3):
-        x = jax.random.normal(jax.random.key(0), (*(space,) * axes, 1, 2, 2))
+        x = drawn(KEY, (*(space,) * axes, 1, 2, 2), float)
         ours, theirs = jax.jit(lambda x: (layer(x), twin(x, size=2)))(x)
         np.testing.assert_array_equal(ours, theirs)
 

@@ -2,9 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from layer_table.row import drawn
 
 from matrinox import functional, nn
 from matrinox.contract import ContractError
+
+KEY = jax.random.key(0)
 
 # Of each pool over windows: the arguments before the window.
 KINDS = {"Max": (), "Avg": (), "Sum": (), "Maxd": (), "Avgd": (), "": (jnp.sum,)}
@@ -19,7 +22,7 @@ def test_pools_over_windows_are_their_functional_twins(name):
     kind, axes = POOLS[name]
     twin = getattr(functional, f"{kind.lower()}{'_' if kind else ''}pool{axes}d")
     fill = {} if kind else {"fill": 0.5}
-    x = jax.random.normal(jax.random.key(0), (*(4, 3, 2)[:axes], 2, 2, 2))
+    x = drawn(KEY, (*(4, 3, 2)[:axes], 2, 2, 2), float)
     layer = getattr(nn, name)(*KINDS[kind], 3, 1, "SAME", dilation=2, input_dilation=1, **fill)
     options = {"window": 3, "stride": 1, "padding": "SAME", "dilation": 2, "input_dilation": 1}
     ours, theirs = jax.jit(lambda x: (layer(x), twin(x, *KINDS[kind], **options, **fill)))(x)

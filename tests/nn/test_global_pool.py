@@ -3,9 +3,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from layer_table.row import drawn
 
 from matrinox import nn
 from matrinox.contract import ContractError
+
+KEY = jax.random.key(0)
 
 POOLS = {(name, axes): getattr(nn, f"Global{name}Pool{axes}d") for name in ("Avg", "Max", "Sum") for axes in (1, 2, 3)}
 
@@ -30,7 +33,7 @@ def test_global_pools_equal_float64_numpy(name, axes):
 @pytest.mark.parametrize(("name", "axes"), [key for key in POOLS if key[0] != "Sum"])
 def test_global_pools_equal_eqx_pools_over_everything_when_n_is_1(name, axes):
     sizes = (4, 3, 2)[:axes]
-    x = jax.random.normal(jax.random.key(0), (*sizes, 3))
+    x = drawn(KEY, (*sizes, 3), float)
     theirs = getattr(eqx.nn, f"{name}Pool{axes}d")(sizes, sizes)(jnp.moveaxis(x, -1, 0))
     np.testing.assert_allclose(POOLS[name, axes]()(x[..., None, None]).ravel(), theirs.ravel(), rtol=1e-5, atol=1e-6)
 
