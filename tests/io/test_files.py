@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from matrinox import nn
 from matrinox.contract import ContractError
 from matrinox.io import ModelFileError, load, read_header, save
 
@@ -280,3 +281,10 @@ def test_a_path_that_is_no_file_is_an_error(tmp_path: Path, tiny: ModuleType) ->
         load(tmp_path, tiny.TinyNet)
     with pytest.raises(ModelFileError, match="it is a folder or a device, not a file"):
         load("/dev/zero", tiny.TinyNet)
+
+
+def test_a_lazy_model_is_refused_with_the_path_of_the_first(path: Path) -> None:
+    model = nn.Sequential([nn.ReLU(), nn.Lazy(nn.Dense, q=3)])
+    with pytest.raises(ModelFileError, match=r"`layers\[1\]` is a Lazy, which has no weights yet: save what nn.mat"):
+        save(path, model)
+    assert not path.exists()

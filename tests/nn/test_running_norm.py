@@ -309,6 +309,16 @@ def test_a_name_of_no_map_around_the_call_is_refused():
         layer(X, state)
 
 
+@pytest.mark.parametrize("inference", [False, True])
+def test_statistics_of_another_shape_are_refused(inference):
+    layer, _ = eqx.nn.make_with_state(nn.BatchNorm)(p=4, n=2, inference=inference)
+    _, other = eqx.nn.make_with_state(nn.BatchNorm)(p=6, n=2)
+    with pytest.raises(
+        ValueError, match=r"`state` holds no statistics of this BatchNorm: build the model and its state"
+    ):
+        layer(jnp.ones((8, 4, 2, 2)), other)
+
+
 def test_the_state_of_another_model_is_refused():
     layer, _ = batch_norm()
     _, other = eqx.nn.make_with_state(model)()

@@ -252,3 +252,24 @@ def test_a_report_is_what_a_notebook_shows(model):
 
 def test_the_example_runs():
     assert doctest.testmod(importlib.import_module("matrinox.train.freeze")) == (0, 2)
+
+
+def tied():
+    key = jax.random.key(0)
+    encoder = nn.Dense(p=4, q=5, n=2, key=key)
+    decoder = nn.Dense(p=5, q=4, n=2, transposed=True, key=key)
+    return nn.Tied(nn.Sequential([encoder, decoder]), {"layers[1].weight": "layers[0].weight"})
+
+
+@pytest.mark.parametrize("pattern", ["**.layers[1].weight", "**.model.layers[1].**"])
+def test_a_weight_that_is_tied_to_a_trained_one_is_refused(pattern):
+    model = nn.Sequential([nn.ReLU(), tied()])
+    where = r"'layers\[1\]\.model\.layers\[1\]\.weight', which is tied to 'layers\[1\]\.model\.layers\[0\]\.weight'"
+    with pytest.raises(ValueError, match=rf"`patterns` matches {where} and would be trained there: name that one too"):
+        freeze(model, pattern)
+
+
+def test_a_tied_weight_is_frozen_where_it_is():
+    part = freeze(tied(), "model.layers[*].weight")
+    assert part.frozen.model.layers[0].weight is not None
+    assert [leaf.shape for leaf in jax.tree.leaves(part.trainable)] == [(5, 2, 2), (4, 2, 2)]

@@ -32,6 +32,8 @@ from matrinox.io.leaves import (
     with_leaves,
 )
 from matrinox.io.rebuild import same, skeleton, structural_differences
+from matrinox.nn.lazy import Lazy
+from matrinox.paths import show as show_path
 
 Path = str | os.PathLike[str]
 Builders = type[eqx.Module] | Mapping[str, type[eqx.Module]]
@@ -64,6 +66,7 @@ def save(
     if plain and config is not None:
         raise ValueError("`save` writes no `config` with plain=True: pass either")
     with _one_error(f"cannot save {os.fspath(path)!r}"):
+        _refuse_lazy(model)
         leaves = {name: (leaf, value) for name, value in named_leaves(model) if (leaf := leaf_of(name, value))}
         for leaf, value in leaves.values():
             check_storable(leaf, value)
@@ -139,6 +142,15 @@ def _one_error(what: str) -> Iterator[None]:
         raise ModelFileError(f"{what}: {error.strerror or error}") from error
     except (MemoryError, RecursionError) as error:
         raise ModelFileError(f"{what}: it needs more memory than there is ({type(error).__name__})") from error
+
+
+def _refuse_lazy(model: PyTree) -> None:
+    nodes, _ = jtu.tree_flatten_with_path(model, is_leaf=lambda node: isinstance(node, Lazy))
+    for path, node in nodes:
+        if isinstance(node, Lazy):
+            raise ModelFileError(
+                f"`{show_path(path)}` is a Lazy, which has no weights yet: save what nn.materialize makes of the model"
+            )
 
 
 def _main_part(model: PyTree) -> tuple[Any, bool]:

@@ -3,7 +3,7 @@
 import abc
 import math
 from collections.abc import Hashable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import equinox as eqx
 import jax
@@ -36,6 +36,7 @@ class _RunningNorm(eqx.nn.StatefulLayer):
     statistics: eqx.nn.StateIndex
     inference: bool
     momentum: float = eqx.field(static=True)
+    _shape: tuple[int, ...] = eqx.field(static=True)
 
     def _keep(self, mean: Array, variance: Array, momentum: float, inference: bool) -> None:
         if not 0 <= momentum < 1:
@@ -44,19 +45,14 @@ class _RunningNorm(eqx.nn.StatefulLayer):
                 "statistics that stays."
             )
         self.statistics = eqx.nn.StateIndex((jnp.zeros((), jnp.int32), mean, variance))
+        self._shape = mean.shape
         self.inference = inference
         self.momentum = momentum
 
     def _normalised(
         self, x: Array, state: eqx.nn.State, axes: tuple[int, ...], names: tuple[Hashable, ...], eps: float
     ) -> tuple[Array, eqx.nn.State]:
-        try:
-            batches, running_mean, running_variance = state.get(self.statistics)
-        except KeyError:
-            raise ValueError(
-                f"`state` holds no statistics of this {type(self).__name__}: build the model and its state together, "
-                "with eqx.nn.make_with_state."
-            ) from None
+        batches, running_mean, running_variance = self._statistics_in(state)
         wide = widen(x)
         if self.inference:
             mean, variance = running_mean.astype(wide.dtype), running_variance.astype(wide.dtype)
@@ -71,6 +67,18 @@ class _RunningNorm(eqx.nn.StatefulLayer):
 
         kept = (batches + 1, moved(running_mean, mean), moved(running_variance, variance))
         return standardise(wide, mean, variance, eps), state.set(self.statistics, kept)
+
+    def _statistics_in(self, state: eqx.nn.State) -> tuple[Array, Array, Array]:
+        try:
+            kept: Any = state.get(self.statistics)
+        except KeyError:
+            kept = None
+        if [jnp.shape(leaf) for leaf in jax.tree.leaves(kept)] != [(), self._shape, self._shape]:
+            raise ValueError(
+                f"`state` holds no statistics of this {type(self).__name__}: build the model and its state together, "
+                "with eqx.nn.make_with_state."
+            )
+        return kept
 
     @abc.abstractmethod
     def _rate(self, batches: Array) -> Array | float: ...

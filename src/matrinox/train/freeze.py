@@ -11,6 +11,7 @@ import optax
 from jaxtyping import PyTree
 
 from matrinox.contract import contract
+from matrinox.nn.tied import Tied, TiedLeaf
 from matrinox.paths import select, show
 
 _MOST_LINES = 12
@@ -79,10 +80,11 @@ def freeze(model: PyTree, *patterns: str) -> Frozen:
     """Keeps the leaves that any of the patterns matches, and trains the other arrays of floats.
 
     **Arguments:** `model`: any pytree; `patterns`: as `matrinox.find` takes them, such as `"encoder.**"`. They may
-    overlap. What is no array of floats, such as a function or an integer, is never trained.
+    overlap. What is no array of floats, such as a function or an integer, is never trained. Running statistics are no
+    leaves but state, and go on running: switch what is frozen to inference too, with `eqx.nn.inference_mode`.
     **Returns:** `Frozen`: both halves, labels for optax, a wrapper of optimisers, and a report to print.
-    **Raises:** `ValueError` if a pattern is malformed or matches nothing, naming the nearest path; without a pattern;
-    or if nothing is left to train.
+    **Raises:** `ValueError` if a pattern is malformed or matches nothing, naming the nearest path; for a weight that is
+    tied to one that would be trained; without a pattern; or if nothing is left to train.
 
     >>> import jax.numpy as jnp
     >>> print(freeze({"encoder": jnp.ones((2, 3)), "head": jnp.ones(3)}, "['encoder']"))
@@ -100,9 +102,24 @@ def freeze(model: PyTree, *patterns: str) -> Frozen:
         raise ValueError(
             f"`patterns` (={patterns}) must leave an array of floats to train: freeze less, or use the model as it is."
         )
+    _refuse_halves(model, matched)
     trainable, frozen = eqx.partition(model, trained)
     labels = jax.tree.map(lambda train: "train" if train else "freeze", trained)
     return Frozen(trainable, frozen, labels, patterns)
+
+
+def _refuse_halves(model: PyTree, matched: PyTree[bool]) -> None:
+    """Refuses to freeze one use of a tied weight while it is trained through another."""
+    hit = {show(path): hit for path, hit in jtu.tree_flatten_with_path(matched)[0]}
+    ties, _ = jtu.tree_flatten_with_path(model, is_leaf=lambda node: isinstance(node, Tied))
+    for place, tied in ties:
+        for path, leaf in jtu.tree_flatten_with_path(tied)[0] if isinstance(tied, Tied) else ():
+            source = f"{show(place)}.model.{leaf.source}".removeprefix(".") if isinstance(leaf, TiedLeaf) else None
+            if source is not None and hit[show(place + path)] and not hit[source]:
+                raise ValueError(
+                    f"`patterns` matches {show(place + path)!r}, which is tied to {source!r} and would be trained "
+                    "there: name that one too, or leave out the tied one."
+                )
 
 
 _Leaf = tuple[tuple[Any, ...], int]
