@@ -58,18 +58,18 @@ def test_an_rnn_cell_equals_float64_numpy(x64):
 
 
 def scalar(x):
-    return jnp.asarray(x)[..., None, None]
+    return jnp.asarray(np.asarray(x)[..., None, None])
 
 
 def test_an_lstm_cell_equals_eqx_lstm_cell_when_n_is_1(x64):
     theirs = eqx.nn.LSTMCell(2, 3, key=jax.random.key(0))
-    weight = scalar(jnp.concatenate([theirs.weight_hh, theirs.weight_ih], axis=1))
+    weight = scalar(np.concatenate([theirs.weight_hh, theirs.weight_ih], axis=1))
     h, c, x = draw(0, 3), draw(1, 3), draw(2, 2)
-    expected = theirs(x, (h, c))
+    expected = eqx.filter_jit(theirs)(x, (h, c))
     for gating in ("hadamard", "matmul"):
         ours = LSTMCell(p=2, q=3, n=1, gating=gating, initializer=drawn, key=jax.random.key(1))
         ours = eqx.tree_at(lambda cell: (cell.weight, cell.bias), ours, (weight, scalar(theirs.bias)))
-        carry, y = ours((scalar(h), scalar(c)), scalar(x))
+        carry, y = eqx.filter_jit(ours)((scalar(h), scalar(c)), scalar(x))
         np.testing.assert_allclose(carry[0][:, 0, 0], expected[0], rtol=1e-12)
         np.testing.assert_allclose(carry[1][:, 0, 0], expected[1], rtol=1e-12)
         assert np.array_equal(y, carry[0])
@@ -79,18 +79,19 @@ def test_a_gru_cell_with_reset_after_equals_eqx_gru_cell_when_n_is_1(x64):
     theirs = eqx.nn.GRUCell(2, 3, key=jax.random.key(0))
 
     def z_r_n(r_z_n):
-        r, z, n = jnp.split(r_z_n, 3)
-        return scalar(jnp.concatenate([z, r, n]))
+        r, z, n = np.split(np.asarray(r_z_n), 3)
+        return scalar(np.concatenate([z, r, n]))
 
     ours = GRUCell(p=2, q=3, n=1, reset_after=True, initializer=drawn, key=jax.random.key(1))
     new = (
-        z_r_n(jnp.concatenate([theirs.weight_hh, theirs.weight_ih], axis=1)),
+        z_r_n(np.concatenate([theirs.weight_hh, theirs.weight_ih], axis=1)),
         z_r_n(theirs.bias),
         scalar(theirs.bias_n),
     )
     ours = eqx.tree_at(lambda cell: (cell.weight, cell.bias, cell.hidden_bias), ours, new)
     h, x = draw(0, 3), draw(1, 2)
-    np.testing.assert_allclose(ours(scalar(h), scalar(x))[1][:, 0, 0], theirs(x, h), rtol=1e-12)
+    _, y = eqx.filter_jit(ours)(scalar(h), scalar(x))
+    np.testing.assert_allclose(y[:, 0, 0], eqx.filter_jit(theirs)(x, h), rtol=1e-12)
 
 
 def test_a_gru_cell_equals_float64_numpy(x64):
@@ -106,12 +107,19 @@ def test_cells_are_their_functional_twins():
     h, c, x = draw(0, 3, 2, 2), draw(1, 3, 2, 2), draw(2, 2, 2, 2)
     h, c, x = (jnp.asarray(a, jnp.float32) for a in (h, c, x))
     rnn, gru, lstm = build(RNNCell, activation=jnp.sin), build(GRUCell, reset_after=True), build(CELLS["lstm matmul"])
-    assert np.array_equal(rnn(h, x)[1], rnn_step(rnn.params, h, x, activation=jnp.sin)[1])
-    expected = gru_step(gru.params, h, x, reset_after=True, hidden_bias=gru.hidden_bias)
-    assert np.array_equal(gru(h, x)[1], expected[1])
-    assert np.array_equal(lstm((h, c), x)[1], lstm_step(lstm.params, (h, c), x, gating="matmul")[1])
     odd = build(LSTMCell, activations=(jnp.sin, jnp.cos))
-    assert np.array_equal(odd((h, c), x)[1], lstm_step(odd.params, (h, c), x, activations=(jnp.sin, jnp.cos))[1])
+
+    @jax.jit
+    def twins(h, c, x):
+        return [
+            (rnn(h, x), rnn_step(rnn.params, h, x, activation=jnp.sin)),
+            (gru(h, x), gru_step(gru.params, h, x, reset_after=True, hidden_bias=gru.hidden_bias)),
+            (lstm((h, c), x), lstm_step(lstm.params, (h, c), x, gating="matmul")),
+            (odd((h, c), x), lstm_step(odd.params, (h, c), x, activations=(jnp.sin, jnp.cos))),
+        ]
+
+    for (_, ours), (_, theirs) in twins(h, c, x):
+        assert np.array_equal(ours, theirs)
 
 
 @every_cell

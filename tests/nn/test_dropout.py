@@ -46,7 +46,7 @@ def test_one_key_draws_once():
 def test_jit_changes_nothing_and_vmap_takes_a_key_for_each_example():
     layer, x, keys = Dropout(0.5), jnp.ones((3, 2, 4, 4)), jax.random.split(KEY, 3)
     assert np.array_equal(eqx.filter_jit(layer)(x, key=KEY), layer(x, key=KEY))
-    mapped = jax.vmap(lambda x, key: layer(x, key=key))(x, keys)
+    mapped = jax.jit(jax.vmap(lambda x, key: layer(x, key=key)))(x, keys)
     assert np.array_equal(mapped[1], layer(x[1], key=keys[1]))
 
 

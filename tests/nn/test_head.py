@@ -67,7 +67,7 @@ def test_a_classification_head_can_be_any_linear_map_of_all_entries(x64):
 
 
 def test_flatten_linear_keeps_the_variance_of_entries():
-    y = nn.FlattenLinear(p=8, features=400, n=4, key=KEY)(jax.random.normal(jax.random.key(1), (20, 8, 4, 4)))
+    y = nn.FlattenLinear(p=8, features=400, n=4, key=KEY)(3 * drawn(jax.random.key(1), (20, 8, 4, 4), float))
     assert 0.9 < float(jnp.var(y)) < 1.1
 
 

@@ -78,7 +78,7 @@ class BaseRecurrent(eqx.Module):
 
 @contract
 class Recurrent(BaseRecurrent):
-    """A cell over a sequence: `carry, y_t = cell(carry, x_t)` for t in turn, compiled once whatever the length.
+    """A cell over a sequence: `carry, y_t = cell(carry, x_t)` for t in turn, one compiled step however many there are.
 
     A cell is any module that is called as `cell(carry, x, *, key=None) -> (carry, y)` on a step `x` `(*batch, p, n, n)`
     and gives `y` `(*batch, q, n, n)`, with sizes `p`, `q`, `n` and `initial_carry(batch_shape, dtype)`, any tree of
