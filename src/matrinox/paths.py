@@ -32,7 +32,9 @@ def show(path: tuple[Any, ...]) -> str:
 def find(tree: PyTree, pattern: str, *, is_leaf: Callable[[Any], bool] | None = None) -> dict[str, Any]:
     """The leaves of `tree` whose path matches `pattern`, by path, in the order of the tree.
 
-    **Arguments:** `tree`: any pytree; `pattern`: see above; `is_leaf`: as in `jax.tree.map`, to find whole modules.
+    **Arguments:** `tree`: any pytree; `pattern`: steps as in Python, such as `encoder.layers[2].weight`, with `*` for
+    one step of any kind, `[*]` for one index or key, `norm*` for one attribute and `**` for any number of steps;
+    `is_leaf`: as in `jax.tree.map`, to find whole modules.
     **Returns:** `{path: leaf}`, never empty.
     **Raises:** `ValueError` if the pattern is malformed or matches nothing; it names the nearest path.
 
