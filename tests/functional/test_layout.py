@@ -43,8 +43,8 @@ def test_a_layout_that_does_not_name_each_axis_is_refused(layout, message):
 def test_annotations_follow_the_layout():
     assert axes_taken(2, "channel_last", 3, 4) == "h w p=3 n=4 n=4"
     assert axes_taken(1, "p n n t", 3, 4, 2) == "examples p=3 n=4 n=4 t"
-    assert axes_given(2, "channel_first", 5, 4) == "q=5 _ _ n=4 n=4"
-    assert axes_given(1, ("channel_first", "n q t n"), 5, 4, 2) == "examples//2 n=4 q=5 _ n=4"
+    assert axes_given(2, "channel_first", 5, 4) == "q=5 _h_out _w_out n=4 n=4"
+    assert axes_given(1, ("channel_first", "n q t n"), 5, 4, 2) == "examples//2 n=4 q=5 _t_out n=4"
 
 
 def test_the_axes_of_a_layout_at_fault_are_free():

@@ -216,11 +216,20 @@ def test_sequential_checks_the_joints_of_convolutions_in_their_layout():
     with pytest.raises(
         ContractError,
         match=r"layers\[1\]: Conv2d\(p=2, q=4, n=2\) takes \(\*batch, p=2, h, w, n=2, n=2\), but layers\[0\]: Conv2d"
-        r"\(p=2, q=3, n=2\) gives \(\*batch, q=3, _, _, n=2, n=2\): axis -5 is 3, p is 2",
+        r"\(p=2, q=3, n=2\) gives \(\*batch, q=3, h_out, w_out, n=2, n=2\): axis -5 is 3, p is 2",
     ):
         nn.Sequential([conv(2, 3, "channel_first"), conv(2, 4, "channel_first")])
-    with pytest.raises(ContractError, match=r"gives \(\*batch, q=3, n=2, n=2, _, _\): axis -3 is 2, p is 3"):
+    with pytest.raises(
+        ContractError, match=r"q=3, n=2, n=2, h_out, w_out\): axis -5 holds neurons, and places are due"
+    ):
         nn.Sequential([conv(2, 3, "p n n h w"), conv(3, 4, "channel_last")])
+
+
+@pytest.mark.parametrize("behind", [nn.MaxPool2d(2), nn.GlobalAvgPool2d(), nn.LayerNorm(p=4, n=2)], ids=repr)
+def test_sequential_refuses_what_reads_places_as_neurons(behind):
+    first = Conv2d(p=2, q=4, n=2, kernel=1, layout="channel_first", initializer=drawn, key=jax.random.key(0))
+    with pytest.raises(ContractError, match=r"layers\[2\].* axis -3 holds places, and neurons are due"):
+        nn.Sequential([first, nn.ReLUd(), behind])
 
 
 def test_a_bias_starts_at_zero_and_may_be_left_out():

@@ -62,8 +62,8 @@ def axes_taken(axes: int, layout: Layout, p: int, n: int, batch_groups: int = 1)
 
 @cache
 def axes_given(axes: int, layout: Layout, q: int, n: int, batch_groups: int = 1) -> str:
-    """The axes of the output behind `*batch`, as an annotation spells them: `"_ _ q=3 n=4 n=4"`."""
-    sizes = dict.fromkeys(LETTERS[axes], "_") | {"q": f"q={q}", "n": f"n={n}"}
+    """The axes of the output behind `*batch`, as an annotation spells them: `"_h_out _w_out q=3 n=4 n=4"`."""
+    sizes = {letter: f"_{letter}_out" for letter in LETTERS[axes]} | {"q": f"q={q}", "n": f"n={n}"}
     return _spelt(axes, layout, 1, sizes, f"examples//{batch_groups}", batch_groups)
 
 

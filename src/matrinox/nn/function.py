@@ -22,7 +22,7 @@ class Lambda(eqx.Module):
     `eqx.nn.inference_mode` switches.
     **Raises:** `ContractError` for what cannot be called.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import equinox as eqx, jax, jax.numpy as jnp
     >>> noise = Lambda(lambda x, key: x + jax.random.normal(key, x.shape), lambda x: x)
     >>> eqx.nn.inference_mode(noise)(jnp.ones((2, 4, 4))).shape
     (2, 4, 4)

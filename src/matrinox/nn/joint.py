@@ -7,6 +7,7 @@ Axes are passed from layer to layer as data would be: `*batch 2 4 4 -> *batch 3 
 import abc
 import inspect
 import itertools
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from matrinox.contract.message import callable_name
 from matrinox.nn.child import Layer, is_stateful
 
 Axes = tuple[Axis, ...]
+_EACH_MATRIX = re.compile(r"\*\w+ p n n")
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,9 @@ def _pass_through_leaf(name: str, layer: Layer, came: Flow) -> Flow:
     if options and isinstance(came, Several):
         _refuse(name, options, came, "one is due")
     if options and isinstance(came, Told):
+        if taken == [given] and _EACH_MATRIX.fullmatch(taken[0]) and _other_order(came.axes, options[0]):
+            # What treats each matrix by itself does so in any layout.
+            return Told(name, came.axes)
         facts = [_first_misfit(came.axes, *option) for option in zip(options, bound, strict=True)]
         if all(facts):
             _refuse(name, options, came, str(facts[0]))
@@ -239,6 +244,9 @@ def _run(taken: Axes, came: Axes) -> tuple[str | None, Axes]:
 
 
 def _first_misfit(given: Axes, taken: Axes, bindings: dict[str, int]) -> str | None:
+    order = _other_order(given, taken)
+    if order:
+        return order
     for place, (out, into) in enumerate(_from_the_end(given, taken), start=1):
         expected = into.size if into.size is not None else bindings.get(into.label)
         if isinstance(out.size, int):
@@ -252,3 +260,21 @@ def _first_misfit(given: Axes, taken: Axes, bindings: dict[str, int]) -> str | N
     if (least > most and not open_taken) or (least < most and not open_given):
         return f"it has {least} axes, {most} are due"
     return None
+
+
+def _other_order(given: Axes, taken: Axes) -> str | None:
+    """How arrays of matrices differ in the order of their axes, as those of two layouts do; or `None`."""
+    pairs = _from_the_end(given, taken)
+    if [into.label for _, into in pairs[:2]] != ["n", "n"]:
+        return None
+    for place, (out, into) in enumerate(pairs, start=1):
+        came, due = _kind(out), _kind(into)
+        if came and due and came != due:
+            return f"axis {-place} holds {came}, and {due} are due"
+    return None
+
+
+def _kind(axis: Axis) -> str | None:
+    """What an axis holds, by its letter."""
+    letter = axis.label.removesuffix("_out")
+    return "neurons" if letter in ("p", "q") else "places" if letter in ("t", "d", "h", "w") else None

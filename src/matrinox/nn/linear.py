@@ -25,7 +25,7 @@ class Dense(eqx.Module):
     `accumulation_dtype` that is not of floats.
     **Source:** MATNETS 1.1.0, `dense`; mlax, `Linear`.
 
-    >>> import jax, jax.numpy as jnp
+    >>> import equinox as eqx, jax, jax.numpy as jnp
     >>> layer = Dense(p=2, q=3, n=4, key=jax.random.key(0))
     >>> layer(jnp.ones((32, 2, 4, 4))).shape
     (32, 3, 4, 4)
