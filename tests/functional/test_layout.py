@@ -23,6 +23,7 @@ def test_a_layout_is_spelt_in_axis_letters_with_p_taken_and_q_given(layout, axes
     ("layout", "message"),
     [
         ("chanel_first", r"`layout` \(='chanel_first'\) must be 'channel_last', .*: did you mean 'channel_first'\?"),
+        ("NCHW", r"axis letters such as 'h w p n n'\.$"),
         ("hwpnn", r"must be .* or axis letters such as 'h w p n n'"),
         ("h w p n", r"`layout` \(='h w p n'\) must name each of h, w, p once and n twice: reorder 'h w p n n'"),
         ("h h p n n", "must name each of h, w, p once and n twice"),

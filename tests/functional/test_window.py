@@ -58,8 +58,9 @@ def test_sizes_that_may_be_zero_are_not_below_it():
 @pytest.mark.parametrize(
     ("padding", "message"),
     [
-        ("SMAE", r"`padding` \(='SMAE'\) must be 'SAME', 'VALID', an int or pairs of ints: did you mean 'SAME'\?"),
+        ("SMAE", r"`padding` \(='SMAE'\) must be 'SAME', .*, an int or pairs of ints: did you mean 'SAME'\?"),
         ("valid", "did you mean 'VALID'"),
+        ("FULL", r"an int or pairs of ints\.$"),
         ((1, 2, 3), r"`padding` \(=\(1, 2, 3\)\) must have 2 entries: give \(\(1, 1\), \(1, 1\)\)"),
         (-1, r"`padding` \(=-1\) must not be negative: cut the array instead"),
         (((0, -1), 0), "must not be negative"),

@@ -3,7 +3,7 @@
 import pytest
 
 from matrinox.io import ModelFileError
-from matrinox.io.errors import nearest, show
+from matrinox.io.errors import show
 
 
 def test_a_model_file_error_is_a_value_error() -> None:
@@ -23,10 +23,3 @@ def test_a_list_deeper_than_python_recurses_is_shown() -> None:
     for _ in range(100_000):
         deep = [deep]
     assert show(deep) == "[[[[...]]]]"
-
-
-def test_the_nearest_name_is_named_and_a_far_one_is_not() -> None:
-    assert nearest("dept", ["depth", "width"]) == ": did you mean 'depth'?"
-    assert nearest("x", ["depth", "width"]) == ""
-    assert nearest(3, ["depth", "width"]) == ""
-    assert nearest("x" * 10**6, ["depth", "width"]) == ""

@@ -387,8 +387,14 @@ def test_lengths_out_of_range_are_refused_where_they_are_known():
             layer(x, lengths=jnp.array([5, wrong]))
     with pytest.raises(ContractError, match=r"Recurrent\(p=2, q=3, n=2\) got lengths int32\[3\]"):
         layer(x, lengths=jnp.array([5, 5, 5]))
-    traced_lengths = jax.jit(lambda lengths: layer(x, lengths=lengths))
-    np.testing.assert_allclose(traced_lengths(jnp.array([9, -3])), layer(x, lengths=jnp.array([5, 0])), rtol=1e-6)
+
+
+def test_traced_lengths_out_of_range_make_their_example_nan_and_no_other():
+    layer, x = Recurrent(build()), sequence(4)
+    carry, y = jax.jit(lambda lengths: layer.scan(x, lengths=lengths))(jnp.array([6, 5, -1, 2]))
+    for array in (y, *jax.tree.leaves(carry)):
+        np.testing.assert_array_equal(np.isnan(array).all(axis=tuple(range(1, array.ndim))), [True, False, True, False])
+        assert np.isfinite(array[1::2]).all()
 
 
 def test_a_carry_that_does_not_fit_is_refused():

@@ -3,9 +3,23 @@
 import difflib
 from collections.abc import Iterable
 
+_NEAR = 0.6
+# To compare what a hostile file holds would take long.
+_LONGEST_WORD = 200
+
 
 def nearest(word: object, known: Iterable[str]) -> str:
     """The name among `known`, which must not be empty, that is most like `word`; upper and lower case are alike."""
     by_letters = {name.lower(): name for name in known}
     (match,) = difflib.get_close_matches(str(word).lower(), by_letters, n=1, cutoff=0.0)
     return by_letters[match]
+
+
+def guess(word: object, known: Iterable[str]) -> str:
+    """`: did you mean 'depth'?`, or nothing where no known name is near, or what came is no word."""
+    names = list(known)
+    if not names or not isinstance(word, str) or len(word) > _LONGEST_WORD:
+        return ""
+    match = nearest(word, names)
+    near = difflib.SequenceMatcher(None, word.lower(), match.lower()).ratio() >= _NEAR
+    return f": did you mean {match!r}?" if near else ""

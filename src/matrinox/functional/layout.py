@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from matrinox.contract import AnyArray
-from matrinox.contract.nearest import nearest
+from matrinox.contract.nearest import guess
 from matrinox.functional.window import LETTERS
 
 Layout: TypeAlias = str | tuple[str, str]
@@ -39,8 +39,8 @@ def _letters_of(what: str, layout: str, axes: int, neurons: str) -> str:
     last = " ".join((*space, neurons, "n", "n"))
     if " " not in layout:
         raise ValueError(
-            f"`{what}` (={layout!r}) must be 'channel_last', 'channel_first' or axis letters such as {last!r}: did you "
-            f"mean {nearest(layout, _NAMES)!r}?"
+            f"`{what}` (={layout!r}) must be 'channel_last', 'channel_first' or axis letters such as {last!r}"
+            f"{guess(layout, _NAMES) or '.'}"
         )
     if sorted(layout.split()) != sorted(last.split()):
         raise ValueError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypeAlias, cast
 
 from matrinox.contract import contract
-from matrinox.contract.nearest import nearest
+from matrinox.contract.nearest import guess
 
 # Of a tuple of any length beartype checks one entry, picked at random; of these, every entry.
 Sizes: TypeAlias = int | tuple[int] | tuple[int, int] | tuple[int, int, int]
@@ -70,9 +70,9 @@ def _named_pairs(padding: str, extents: Sequence[int]) -> Pairs:
         return tuple((0, 0) for _ in extents)
     if padding == "SAME":
         return tuple(((extent - 1) // 2, extent - 1 - (extent - 1) // 2) for extent in extents)
-    close = nearest(padding, ("SAME", "VALID"))
     raise ValueError(
-        f"`padding` (={padding!r}) must be 'SAME', 'VALID', an int or pairs of ints: did you mean {close!r}?"
+        f"`padding` (={padding!r}) must be 'SAME', which keeps the size at a stride of 1, 'VALID', an int or pairs of "
+        f"ints{guess(padding, ('SAME', 'VALID')) or '.'}"
     )
 
 

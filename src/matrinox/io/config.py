@@ -10,7 +10,8 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from matrinox.io.errors import ModelFileError, nearest, show
+from matrinox.contract.nearest import guess
+from matrinox.io.errors import ModelFileError, show
 from matrinox.io.plain import number_from_json, number_to_json
 
 _SPELT = {bool: "true or false", int: "an integer", float: "a number", str: "a string", types.NoneType: "null"}
@@ -75,10 +76,10 @@ def _values(cls: type, data: Any, where: str, largest: int | None) -> dict[str, 
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     for name in data:
         if name not in fields:
-            raise ModelFileError(f"`{where}` has the unknown field {show(name)}{nearest(name, fields)}")
+            raise ModelFileError(f"`{where}` has the unknown field {show(name)}{guess(name, fields)}")
     for name in fields:
         if name not in data:
-            raise ModelFileError(f"`{where}` lacks the field {name!r} of {cls.__name__}{nearest(name, data)}")
+            raise ModelFileError(f"`{where}` lacks the field {name!r} of {cls.__name__}{guess(name, data)}")
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
     except NameError as error:
@@ -97,7 +98,7 @@ def _value(hint: Any, data: Any, where: str, bounds: Mapping[Any, Any], largest:
         if not any(type(data) is type(choice) and data == choice for choice in args):
             options = [choice for choice in args if isinstance(choice, str)]
             raise ModelFileError(
-                f"`{where}` is {show(data)}, not one of {', '.join(map(repr, args))}{nearest(data, options)}"
+                f"`{where}` is {show(data)}, not one of {', '.join(map(repr, args))}{guess(data, options)}"
             )
         return data
     if origin in (Union, types.UnionType):

@@ -1,8 +1,6 @@
 """The one error of model files, and how it shows what a file or a caller said."""
 
-import difflib
 import reprlib
-from collections.abc import Iterable
 from typing import Any
 
 _short = reprlib.Repr()
@@ -18,9 +16,3 @@ class ModelFileError(ValueError):
 def show(value: Any) -> str:
     """`value` for a message: short however long or deep it is, and on one line even when a hostile file chose it."""
     return _short.repr(value)
-
-
-def nearest(name: Any, known: Iterable[str]) -> str:
-    """`: did you mean 'depth'?`, or nothing where no known name is near."""
-    close = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) and len(name) < 200 else []
-    return f": did you mean {close[0]!r}?" if close else ""

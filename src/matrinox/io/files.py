@@ -15,9 +15,10 @@ import safetensors
 from jaxtyping import PyTree
 
 from matrinox.contract import contract
+from matrinox.contract.nearest import guess
 from matrinox.io.atomic import write_atomically
 from matrinox.io.config import decode_config, encode_config
-from matrinox.io.errors import ModelFileError, nearest, show
+from matrinox.io.errors import ModelFileError, show
 from matrinox.io.header import LENGTH_BYTES, Header, encode_header, header_length, library_versions, parse_header
 from matrinox.io.leaves import (
     Leaf,
@@ -211,9 +212,7 @@ def _rebuilt(header: Header, builders: Builders) -> PyTree:
     table = builders if isinstance(builders, Mapping) else {builders.__name__: builders}
     if name not in table:
         known = ", ".join(table) or "none"
-        raise ModelFileError(
-            f"it holds the architecture {show(name)}, which is not among {known}{nearest(name, table)}"
-        )
+        raise ModelFileError(f"it holds the architecture {show(name)}, which is not among {known}{guess(name, table)}")
     kind = _config_class(table[name])
     if kind is None:
         raise ModelFileError(

@@ -36,7 +36,8 @@ class BaseRecurrent(eqx.Module):
         not looked at, and y is zero there; `key`: every step gets one of its own, or, where `None`, none.
         **Returns:** y, `(*batch, t, q, n, n)`.
         **Raises:** `ContractError` if the trailing axes are not `(t, p, n, n)`, or if `carry` is not as
-        `initial_carry` gives it; `ValueError` for `lengths` out of range, where their values are known.
+        `initial_carry` gives it; `ValueError` for `lengths` out of range, where their values are known: where they are
+        traced, y and the last carry are NaN for such an example.
         """
         return self.scan(x, carry=carry, lengths=lengths, key=key)[1]
 
@@ -168,6 +169,8 @@ class Recurrent(BaseRecurrent):
             _require_batched(carry, tuple(batch))
             lengths = jnp.asarray(lengths)
         carry, y = _scan(self.cell, carry, x, lengths, key, self.reverse, self.unroll)
+        if isinstance(lengths, Tracer):
+            carry, y = jax.tree.map(lambda leaf: _unless_out_of_range(lengths, t, leaf), (carry, y))
         return carry, y.astype(dtype)
 
 
@@ -230,6 +233,12 @@ def _require_lengths(lengths: AnyArray, t: int) -> None:
     wrong = values[(values < 0) | (values > t)]
     if wrong.size:
         raise ValueError(f"`lengths` (={wrong.flat[0]}) must be from 0 to t (={t}): count the valid steps of each.")
+
+
+def _unless_out_of_range(lengths: Array, t: int, leaf: Array) -> Array:
+    if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        return leaf
+    return _chosen((lengths >= 0) & (lengths <= t), leaf, jnp.full_like(leaf, jnp.nan))
 
 
 def _shapes(tree: PyTree) -> str:
