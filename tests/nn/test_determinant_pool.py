@@ -22,7 +22,6 @@ X = jnp.stack([jnp.diag(jnp.array(entries)) for entries in [(2.0, 8.0), (-4.0, 1
         (nn.AvgdPool1d(3), (X[0] / 4 - X[1] / 2 + X[2] / 3)[None]),
         (nn.AvgdPool1d(2, 2, ((1, 0),)), jnp.stack([X[0] / 4, X[2] / 3 - X[1] / 2])),
     ],
-    ids=str,
 )
 def test_determinant_pools_by_hand(layer, expected):
     np.testing.assert_allclose(layer(X), expected, rtol=1e-6)
