@@ -16,7 +16,10 @@ from matrinox import ContractError, functional, nn
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.M | re.S)
-CI_RUNS = ('pip install -e ".[data]" && matrinox train cnn-digits', 'pip install -e ".[test]" && pytest -n auto')
+CI_RUNS = (
+    'pip install -e ".[data]" && matrinox train cnn-digits',
+    'pip install -e ".[test]" && pytest -n auto --maxprocesses 4',
+)
 
 
 def console_lines() -> list[str]:
