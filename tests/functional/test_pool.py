@@ -238,7 +238,7 @@ def test_pools_refuse_a_wrong_shape(kind, axes):
         ({"window": 0}, r"`window` \(=0\) must be at least 1"),
         ({"window": (2, 2, 2)}, r"`window` \(=\(2, 2, 2\)\) must have 2 sizes"),
         ({"window": 2, "stride": 0}, r"`stride` \(=0\) must be at least 1"),
-        ({"window": 2, "padding": "FULL"}, r"`padding` \(='FULL'\) must be 'SAME', 'VALID'"),
+        ({"window": 2, "padding": "FULL"}, r"`padding` \(='FULL'\) must be 'SAME', .*'VALID'"),
         ({"window": (2, 3), "padding": 2}, r"`padding` \(=2\) must be shorter than `window` .* choose at most 1"),
         ({"window": 5}, r"`window` spans 5 along h, which is 4 long \(padded: 4\): choose a smaller `window`"),
     ],
