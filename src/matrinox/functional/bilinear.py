@@ -26,7 +26,8 @@ def bilinear_dense(
     The rank is a dial: at 1 each pair of neurons has one product, at n² every linear map of p·n² numbers to q·n² can
     be written so. It takes whichever costs less: `4 q p n³ · rank · batch` operations in a scan over p, which
     keeps `q n² · rank` numbers for each example; or the map written out, `2 q p n⁴ · (batch + rank)` in one product,
-    twice as fast an operation, which keeps `q p n⁴` numbers, at most 2 n times those of U and V.
+    twice as fast an operation, which keeps `q p n⁴` numbers, at most 2 n times those of U and V. What stands between
+    two products is rounded to the dtype of the inputs, whatever that of the sums.
 
     **Arguments:** `U`, `V`: `(q, p, rank, n, n)`; `x`: `(*batch, p, n, n)`; `B`: `(q, n, n)` or `None`; `precision`,
     `accumulation_dtype`: as for `dense`.

@@ -73,7 +73,8 @@ def matrix_conv_transpose2d(
     - `output_padding`: an int, or one for each axis, less than the stride: so many places more at the end, since a
       convolution of larger stride takes inputs of several sizes to one;
     - `layout`, `precision`, `accumulation_dtype`: as for `matrix_conv2d`.
-    **Returns:** `(*batch, h', w', q, n, n)`, with h' = (h − 1) · stride + e − before − after + output_padding.
+    **Returns:** `(*batch, h', w', q, n, n)`, with h' = (h − 1) · stride + e − before − after + output_padding, for
+    h ≥ 1.
     **Raises:** `ContractError` if the trailing axes of `x` are not `(h, w, p, n, n)`, in the order of `layout`, or if
     `W` has not two kernel axes; `ValueError` for a size or `groups` below 1, for a `q` that `groups` does not divide,
     for an `output_padding` that is negative or not less than the stride, for padding that is negative, of a wrong name

@@ -1,7 +1,7 @@
 """How wide a sum is taken, and how exact its products are.
 
-What takes `precision` and `accumulation_dtype` hands the first on to JAX as it is, takes its sums in the second, the
-bias among them, and casts once, to the dtype it would have given without.
+What takes `precision` and `accumulation_dtype` hands the first on to JAX as it is, takes the sums of a product in the
+second, the bias among them, and casts them once, to the dtype it would have given without.
 """
 
 from typing import TypeAlias

@@ -47,8 +47,8 @@ def materialize(
 ) -> tuple[PyTree, Found]:
     """Puts the real layer in the place of every `Lazy` of a model, with the sizes that an example tells.
 
-    The model is traced on the example, at no compute. Each layer is drawn with a key of its own, by its path in the
-    model: another `Lazy` elsewhere changes nothing. The joints of every `Sequential` are checked again.
+    The model is traced on the example, at no compute. Then each layer is drawn with a key of its own, by its path in
+    the model: another `Lazy` elsewhere changes nothing. The joints of every `Sequential` are checked again.
 
     A model with a stateful `Lazy`, such as one of BatchNorm, gets its state afterwards:
     `model, state = eqx.nn.make_with_state(lambda: model)()`.
