@@ -7,11 +7,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.tree_util as jtu
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import PyTree
 
 from matrinox.contract import ContractError, contract
-from matrinox.nn.child import Layer, require_callable, takes_key
-from matrinox.nn.joint import Axes, Composite, Flow, demands, pass_through
+from matrinox.nn.child import Layer, require_callable
+from matrinox.nn.derived import Derived
 from matrinox.paths import find, show
 
 
@@ -35,7 +35,7 @@ class TiedLeaf:
 
 
 @contract
-class Tied(Composite):
+class Tied(Derived):
     """A model in which weights are tied, by path: `{target: source}` makes the target the same weight as the source.
 
     There is one leaf for it in the tree, at the source's path. The optimiser, the count of parameters and a saved file
@@ -65,24 +65,12 @@ class Tied(Composite):
     TiedLeaf(source='layers[0].weight')
     """
 
-    model: PyTree
-
     def __init__(self, model: Layer, ties: Mapping[str, str]):
         require_callable({"model": model})
         sources = _sources(model, ties)
         self.model = jtu.tree_map_with_path(
             lambda path, leaf: TiedLeaf(sources[show(path)]) if show(path) in sources else leaf, model
         )
-
-    def __call__(self, *args: Any, key: PRNGKeyArray | None = None, **options: Any) -> Any:
-        """Calls the model with every weight in its place.
-
-        **Arguments:** as the model takes them; `key`: handed on to a model that takes one.
-        **Returns:** what the model gives.
-        **Raises:** what the model raises; the path of the layer that refuses begins with `model`.
-        """
-        model = self.whole()
-        return model(*args, **options, **({"key": key} if takes_key(model) else {}))
 
     def whole(self) -> Any:
         """The model with every weight in its place: of the kind that was tied, for its methods and its layers.
@@ -91,18 +79,6 @@ class Tied(Composite):
         """
         named = {show(path): leaf for path, leaf in jtu.tree_flatten_with_path(self.model)[0]}
         return jax.tree.map(lambda leaf: named[leaf.source] if isinstance(leaf, TiedLeaf) else leaf, self.model)
-
-    def children(self) -> Mapping[str, Layer]:
-        """The model, by its path from here."""
-        return {"model": self.whole()}
-
-    def passes(self, path: str, came: Flow) -> Flow:
-        """What the model gives of what came."""
-        return pass_through(f"{path}.model".removeprefix("."), self.whole(), came)
-
-    def demands(self) -> Axes | None:
-        """What the model takes, as far as its annotations tell."""
-        return demands(self.whole())
 
 
 def _sources(model: PyTree, ties: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,44 @@
+"""`Derived`: a model whose weights are computed from what is stored whenever it is called."""
+
+import abc
+from collections.abc import Mapping
+from typing import Any
+
+from jaxtyping import PRNGKeyArray, PyTree
+
+from matrinox.contract import contract
+from matrinox.nn.child import Layer, takes_key
+from matrinox.nn.joint import Axes, Composite, Flow, demands, pass_through
+
+
+@contract
+class Derived(Composite):
+    """A model that is stored in another form, and called, checked and joined as what `whole` makes of it."""
+
+    model: PyTree
+
+    def __call__(self, *args: Any, key: PRNGKeyArray | None = None, **options: Any) -> Any:
+        """Calls the model with every weight in its place.
+
+        **Arguments:** as the model takes them; `key`: handed on to a model that takes one.
+        **Returns:** what the model gives.
+        **Raises:** what the model raises; the path of the layer that refuses begins with `model`.
+        """
+        model = self.whole()
+        return model(*args, **options, **({"key": key} if takes_key(model) else {}))
+
+    @abc.abstractmethod
+    def whole(self) -> Any:
+        """The model with every weight in its place: of the kind that was given, for its methods and its layers."""
+
+    def children(self) -> Mapping[str, Layer]:
+        """The model, by its path from here."""
+        return {"model": self.whole()}
+
+    def passes(self, path: str, came: Flow) -> Flow:
+        """What the model gives of what came."""
+        return pass_through(f"{path}.model".removeprefix("."), self.whole(), came)
+
+    def demands(self) -> Axes | None:
+        """What the model takes, as far as its annotations tell."""
+        return demands(self.whole())
