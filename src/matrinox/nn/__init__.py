@@ -1,6 +1,7 @@
 """Layers of matrix neurons, each an `eqx.Module`; any leading axes of what they take are batch."""
 
 from matrinox.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from matrinox.nn.activation_choice import activation_of
 from matrinox.nn.adaptive_pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -161,5 +162,6 @@ __all__ = [
     "Tile",
     "Trace",
     "ZNorm",
+    "activation_of",
     "materialize",
 ]
