@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -68,6 +69,40 @@ def test_nothing_is_left_behind_by_calls_that_fail():
     with pytest.raises(TypeError, match="missing"):
         first()
     assert _progress.calls == []
+
+
+@contract
+class Refusing(eqx.Module):
+    scale: float = 1.0
+
+    def __call__(self, x: Float[AnyArray, "n"]) -> Float[Array, "n"]:
+        raise ValueError("`scale` is wrong.")
+
+
+@contract
+class Holding(eqx.Module):
+    layers: tuple
+
+    def __call__(self, x: Float[AnyArray, "n"]) -> Float[Array, "n"]:
+        return self.layers[-1](x)
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, eqx.filter_jit], ids=["eager", "jit"])
+def test_an_error_by_value_has_a_note_of_where_in_the_model_it_was_raised(transform):
+    model = Holding((eqx.nn.Identity(), Holding((Refusing(),))))
+    with pytest.raises(ValueError, match=r"^`scale` is wrong") as caught:
+        transform(model)(np.ones(2))
+    ours = [note for note in caught.value.__notes__ if note.startswith("Raised")]
+    assert ours == ["Raised in layers[1].layers[0]: Refusing."]
+
+
+def test_an_error_by_value_at_the_top_level_has_no_note_and_one_of_the_contract_has_its_path_alone():
+    with pytest.raises(ValueError, match="wrong") as caught:
+        Refusing()(np.ones(2))
+    assert not hasattr(caught.value, "__notes__")
+    with pytest.raises(ContractError, match="Refusing got x") as caught:
+        Holding((lambda x: Refusing()(x[None]),))(np.ones(2))
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_a_checked_function_keeps_its_name_and_documentation():

@@ -36,6 +36,7 @@ _progress = _Progress()
 MARK = "__matrinox_contract__"
 """The attribute by which a checked function is known."""
 _ENTERED = object()
+_RAISED_IN = "Raised in "
 _SizesOfTokens = tuple[int | str | None, ...]
 
 
@@ -72,12 +73,28 @@ def checked(fn: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., A
             if not reached:
                 _bound(fn, signature, args, kwargs)
             raise
+        except ValueError as error:
+            _note_the_path(error, fn, args)
+            raise
         finally:
             _progress.calls.pop()
         raise _violation(fn, _filled(signature, dict(zip(tokens, sizes, strict=False))), args, kwargs, reached, refusal)
 
     setattr(call, MARK, True)
     return call
+
+
+def _note_the_path(error: ValueError, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Adds where in the model under call an error by value was raised, which its text cannot know."""
+    layer = args[0] if args and isinstance(args[0], eqx.Module) else None
+    told = isinstance(error, ContractError) or any(
+        note.startswith(_RAISED_IN) for note in getattr(error, "__notes__", ())
+    )
+    if layer is None or told or fn.__name__ == "__init__":
+        return
+    path = locate(sys._getframe(2), layer)
+    if path:
+        error.add_note(f"{_RAISED_IN}{path}: {callable_name(fn.__qualname__, layer)}.")
 
 
 def _names_around(fn: Callable[..., Any]) -> Mapping[str, Any]:
