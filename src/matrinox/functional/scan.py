@@ -21,39 +21,41 @@ _Product = Callable[[Array, Array], Array]
 @contract
 def diagonal_scan(
     a: Float[AnyArray, "*batch t p n n"],
-    u: Float[AnyArray, "*batch t p n n"],
+    u: Float[AnyArray, "*batch t p n n"] | None = None,
     h: Float[AnyArray, "*batch p n n"] | None = None,
     *,
     method: str = "associative",
 ) -> Float[Array, "*batch t p n n"]:
     """Every state of `h_t = a_t ⊙ h_{t−1} + u_t`, entry by entry.
 
-    **Arguments:** `a`, `u`: `(*batch, t, p, n, n)`; `h`: the state before the first step, `(*batch, p, n, n)`, 0 where
-    `None`; `method`: `"associative"` or `"sequential"`.
+    **Arguments:** `a`, `u`: `(*batch, t, p, n, n)`; without u the states are products, `h_t = a_t ⊙ h_{t−1}`; `h`: the
+    state before the first step, `(*batch, p, n, n)`, where `None` 0, and 1 without u; `method`: `"associative"` or
+    `"sequential"`.
     **Returns:** `h_1 … h_t`, `(*batch, t, p, n, n)`; computed in float32 for half precision.
     **Raises:** `ContractError` for shapes that differ; `ValueError` for another `method`.
     **Source:** Blelloch 1990; `jax.lax.associative_scan`.
     """
-    return _scan(jnp.multiply, a, u, h, method)
+    return _scan(jnp.multiply, jnp.ones(a.shape[-2:]), a, u, h, method)
 
 
 @contract
 def matrix_scan(
     a: Float[AnyArray, "*batch t p n n"],
-    u: Float[AnyArray, "*batch t p n n"],
+    u: Float[AnyArray, "*batch t p n n"] | None = None,
     h: Float[AnyArray, "*batch p n n"] | None = None,
     *,
     method: str = "associative",
 ) -> Float[Array, "*batch t p n n"]:
     """Every state of `H_t = A_t @ H_{t−1} + U_t`, neuron by neuron.
 
-    **Arguments:** `a`, `u`: `(*batch, t, p, n, n)`; `h`: the state before the first step, `(*batch, p, n, n)`, 0 where
-    `None`; `method`: `"associative"` or `"sequential"`.
+    **Arguments:** `a`, `u`: `(*batch, t, p, n, n)`; without u the states are products, `H_t = A_t @ H_{t−1}`; `h`: the
+    state before the first step, `(*batch, p, n, n)`, where `None` 0, and I without u; `method`: `"associative"` or
+    `"sequential"`.
     **Returns:** `H_1 … H_t`, `(*batch, t, p, n, n)`; computed in float32 for half precision.
     **Raises:** `ContractError` for shapes that differ; `ValueError` for another `method`.
     **Source:** Blelloch 1990; `jax.lax.associative_scan`.
     """
-    return _scan(jnp.matmul, a, u, h, method)
+    return _scan(jnp.matmul, jnp.eye(a.shape[-1]), a, u, h, method)
 
 
 def require_method(method: str) -> None:
@@ -68,23 +70,32 @@ def require_method(method: str) -> None:
         )
 
 
-def _scan(product: _Product, a: AnyArray, u: AnyArray, h: AnyArray | None, method: str) -> Array:
+def _scan(
+    product: _Product, identity: Array, a: AnyArray, u: AnyArray | None, h: AnyArray | None, method: str
+) -> Array:
     require_method(method)
-    dtype = jnp.result_type(a, u)
-    wide_a, wide_u = (jnp.moveaxis(widen(leaf), -4, 0) for leaf in (a, u))
-    start = jnp.zeros(wide_u.shape[1:], wide_u.dtype) if h is None else widen(h)
+    given = (a,) if u is None else (a, u)
+    dtype = jnp.result_type(*given)
+    # One dtype for all: a loop keeps that of its state.
+    pair = tuple(jnp.moveaxis(widen(leaf.astype(dtype)), -4, 0) for leaf in given)
+    t, *shape = pair[0].shape
 
-    def step(state: Array, pair: tuple[Array, Array]) -> tuple[Array, Array]:
-        factor, term = pair
-        state = product(factor, state) + term
+    def advance(state: Array, pair: tuple[Array, ...]) -> Array:
+        return sum(pair[1:], product(pair[0], state))
+
+    def join(first: tuple[Array, ...], then: tuple[Array, ...]) -> tuple[Array, ...]:
+        return product(then[0], first[0]), *(advance(state, then) for state in first[1:])
+
+    def step(state: Array, pair: tuple[Array, ...]) -> tuple[Array, Array]:
+        state = advance(state, pair)
         return state, state
 
-    def join(first: tuple[Array, Array], then: tuple[Array, Array]) -> tuple[Array, Array]:
-        return product(then[0], first[0]), product(then[0], first[1]) + then[1]
-
-    if method == "sequential":
-        states = jax.lax.scan(step, start, (wide_a, wide_u))[1]
+    if t == 0:
+        states = pair[0]
+    elif method == "associative":
+        joined = jax.lax.associative_scan(join, pair)
+        states = joined[-1] if h is None else advance(jnp.asarray(h, joined[0].dtype), joined)
     else:
-        factors, terms = jax.lax.associative_scan(join, (wide_a, wide_u))
-        states = terms if h is None else product(factors, start) + terms
+        start = (jnp.zeros_like(identity) if u is not None else identity) if h is None else jnp.asarray(h)
+        states = jax.lax.scan(step, jnp.broadcast_to(start, shape).astype(pair[0].dtype), pair)[1]
     return jnp.moveaxis(states, 0, -4).astype(dtype)
