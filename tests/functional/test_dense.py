@@ -114,45 +114,18 @@ def test_dense_refuses_an_activation_that_changes_the_shape(params):
         dense(params, jnp.ones((2, 4, 4)), jnp.sum)
 
 
-def test_transposed_dense_multiplies_by_transposed_matrices():
+def test_the_adjoint_multiplies_by_transposed_matrices():
     W = jnp.array([[[[1.0, 2.0], [3.0, 4.0]]], [[[0.0, 1.0], [2.0, 0.0]]]])
     x = jnp.array([[[1.0, 0.0], [0.0, 1.0]], [[5.0, 6.0], [7.0, 8.0]]])
     # [[1, 3], [2, 4]] @ I + [[0, 2], [1, 0]] @ x_2
-    assert np.array_equal(dense(MatrixParams(W), x, transposed=True), [[[15.0, 19.0], [7.0, 10.0]]])
+    assert np.array_equal(dense(MatrixParams(adjoint(W)), x), [[[15.0, 19.0], [7.0, 10.0]]])
 
 
-def test_transposed_dense_equals_its_formula_in_numpy(x64, params):
-    x = draw(2, 5, 3, 4, 4)
-    expected = np.zeros((5, 2, 4, 4))
-    for b, q in np.ndindex(5, 2):
-        expected[b, q] = np.tanh(sum(params.W[p, q].T @ x[b, p] for p in range(3)))
-    y = dense(MatrixParams(params.W), x, tanh, transposed=True)
-    np.testing.assert_allclose(y, expected, rtol=1e-12)
-    np.testing.assert_allclose(dense(MatrixParams(adjoint(params.W)), x, tanh), expected, rtol=1e-12)
-
-
-def test_transposed_dense_is_the_adjoint_of_dense(x64, params):
-    linear = MatrixParams(params.W)
+def test_dense_of_the_adjoint_is_the_adjoint_of_dense(x64, params):
     x, y = draw(2, 2, 4, 4), draw(3, 3, 4, 4)
-    forward = np.vdot(dense(linear, x), y)
-    assert forward == pytest.approx(np.vdot(x, dense(linear, y, transposed=True)), rel=1e-12)
+    forward = np.vdot(dense(MatrixParams(params.W), x), y)
+    assert forward == pytest.approx(np.vdot(x, dense(MatrixParams(adjoint(params.W)), y)), rel=1e-12)
     assert np.array_equal(adjoint(adjoint(params.W)), params.W)
-
-
-def test_transposed_dense_is_the_transposed_matrix_when_n_is_1(x64):
-    W, x = draw(0, 5, 3), draw(1, 7, 5)
-    y = dense(MatrixParams(jnp.asarray(W[..., None, None])), x[..., None, None], transposed=True)
-    np.testing.assert_allclose(y[..., 0, 0], x @ W, rtol=1e-12)
-
-
-def test_transposed_dense_refuses_what_the_map_itself_takes_and_names_p(params):
-    with pytest.raises(ContractError, match=r"dense got x float32\[2, 4, 4\]; .*p=3.*axis -3 is 2, p is 3"):
-        dense(MatrixParams(params.W), jnp.ones((2, 4, 4)), transposed=True)
-
-
-def test_transposed_dense_refuses_a_bias(params):
-    with pytest.raises(ContractError, match=r"`params.B` \(=\(3, 4, 4\)\) must be None where `transposed`"):
-        dense(params, jnp.ones((3, 4, 4)), transposed=True)
 
 
 def lowered(params, x, **options):

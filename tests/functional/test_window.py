@@ -6,7 +6,7 @@ import pytest
 
 from matrinox.contract import ContractError
 from matrinox.functional import matrix_conv2d
-from matrinox.functional.window import down2, pad_pairs, per_axis, require_fit
+from matrinox.functional.window import down2, pad_pairs, per_axis, require_fit, spread_size
 from matrinox.params import MatrixParams
 
 
@@ -14,6 +14,10 @@ def test_one_size_holds_for_every_axis():
     assert per_axis("stride", 2, 3) == (2, 2, 2)
     assert per_axis("stride", (1, 2), 2) == (1, 2)
     assert per_axis("output_padding", 0, 2, least=0) == (0, 0)
+
+
+def test_entries_in_between_are_counted_but_none_behind_the_last():
+    assert [spread_size(size, 3) for size in (0, 1, 2, 4)] == [0, 1, 4, 10]
 
 
 @pytest.mark.parametrize(

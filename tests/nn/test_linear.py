@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from matrinox.contract import ContractError
-from matrinox.functional import dense
+from matrinox.functional import adjoint, dense
 from matrinox.initializers import glorot_uniform, identity_plus_noise
 from matrinox.nn import Dense
 from matrinox.params import MatrixParams
@@ -188,7 +188,7 @@ def test_params_of_a_transposed_layer_are_those_of_the_map_it_applies(decoder):
     assert (decoder.params.p, decoder.params.q) == (3, 2)
     assert np.array_equal(dense(decoder.params, x), decoder(x))
     linear = eqx.tree_at(lambda decoder: decoder.bias, decoder, None)
-    shared = dense(MatrixParams(decoder.weight), x, transposed=True)
+    shared = dense(MatrixParams(adjoint(decoder.weight)), x)
     np.testing.assert_allclose(shared, linear(x), rtol=1e-6)
 
 

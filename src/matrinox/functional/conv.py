@@ -7,7 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, contract
-from matrinox.functional.conv_gradient import Geometry, convolve, spread_size
+from matrinox.functional.conv_gradient import Geometry, convolve
 from matrinox.functional.layout import (
     Layout,
     axes_given,  # noqa: F401 - the annotations name it
@@ -17,7 +17,7 @@ from matrinox.functional.layout import (
     to_channel_last,
 )
 from matrinox.functional.precision import Precision, require_precision, sum_dtype_of
-from matrinox.functional.window import Padding, Sizes, pad_pairs, per_axis, require_fit
+from matrinox.functional.window import Padding, Sizes, pad_pairs, per_axis, require_fit, spread_size
 from matrinox.params import MatrixParams
 
 

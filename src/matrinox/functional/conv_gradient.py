@@ -28,6 +28,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from matrinox.functional.precision import Precision
+from matrinox.functional.window import spread_size
 
 # Entries in the patches of one chunk: small enough for a core's cache, large enough to keep a product busy.
 _CHUNK = 2**19
@@ -58,11 +59,6 @@ class Geometry:
             ends = spread_size(space[axis], self.spread[axis]) - spread_size(out[axis], self.stride[axis])
             pairs.append((left, ends + extent - 1 - left))
         return replace(self, stride=self.spread, padding=tuple(pairs), spread=self.stride)
-
-
-def spread_size(size: int, step: int) -> int:
-    """How long an axis is, if `step - 1` more entries stand between each two."""
-    return (size - 1) * step + 1 if size else 0
 
 
 def convolve(x: Array, w: Array, geometry: Geometry) -> Array:

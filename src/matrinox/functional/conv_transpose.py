@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional.conv import apply_kernel, require_groups, sums_of
-from matrinox.functional.conv_gradient import Geometry, spread_size
+from matrinox.functional.conv_gradient import Geometry
 from matrinox.functional.layout import (
     Layout,
     axes_given,  # noqa: F401 - the annotations name it
@@ -15,7 +15,7 @@ from matrinox.functional.layout import (
     to_channel_last,
 )
 from matrinox.functional.precision import Precision
-from matrinox.functional.window import LETTERS, Padding, Sizes, pad_pairs, per_axis
+from matrinox.functional.window import LETTERS, Padding, Sizes, pad_pairs, per_axis, spread_size
 from matrinox.params import MatrixParams
 
 

@@ -12,9 +12,8 @@ import numpy as np
 from jax import Array, lax
 
 from matrinox.contract import AnyArray
-from matrinox.functional.conv_gradient import spread_size
 from matrinox.functional.precision import widen
-from matrinox.functional.window import LETTERS, Padding, Pairs, Sizes, pad_pairs, per_axis, require_fit
+from matrinox.functional.window import LETTERS, Padding, Pairs, Sizes, pad_pairs, per_axis, require_fit, spread_size
 
 _Pool = TypeVar("_Pool", bound=Callable[..., Array])
 _Choice = tuple[Any, ...]

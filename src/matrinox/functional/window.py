@@ -46,6 +46,11 @@ def down2(size: Sizes) -> Sizes:
     return cast(Sizes, halves)
 
 
+def spread_size(size: int, step: int) -> int:
+    """How long an axis is, if `step - 1` more entries stand between each two."""
+    return (size - 1) * step + 1 if size else 0
+
+
 def pad_pairs(padding: Padding, extents: Sequence[int]) -> Pairs:
     """`(before, after)` for each axis; `extents` are the windows' sizes, dilation counted.
 
