@@ -134,6 +134,8 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.frobenius_norm": {"x": x},
         "functional.frobenius_normalize": {"x": x, "gain": jnp.ones((2,))},
         "functional.spectral_norm": {"x": x},
+        "functional.orthogonalize": {"x": x},
+        "functional.bound_spectral_norm": {"x": x},
         "functional.spectral_normalize": {"x": x, "gain": jnp.ones((2,))},
         "functional.layer_norm": {"x": x, "weight": x, "bias": x},
         "functional.rms_norm": {"x": x, "weight": x, "bias": x},

@@ -11,6 +11,7 @@ from matrinox.functional.adaptive_pool import (
 )
 from matrinox.functional.attention import frobenius_score, matrix_attention, scaled_frobenius_score
 from matrinox.functional.bilinear import bilinear_dense
+from matrinox.functional.constrain import bound_spectral_norm, orthogonalize
 from matrinox.functional.conv import matrix_conv1d, matrix_conv2d, matrix_conv3d
 from matrinox.functional.conv_transpose import (
     matrix_conv_transpose1d,
@@ -95,6 +96,7 @@ __all__ = [
     "avgd_pool2d",
     "avgd_pool3d",
     "bilinear_dense",
+    "bound_spectral_norm",
     "cross_entropy",
     "dense",
     "det",
@@ -147,6 +149,7 @@ __all__ = [
     "maxd_pool2d",
     "maxd_pool3d",
     "mse",
+    "orthogonalize",
     "patches",
     "pool1d",
     "pool2d",

@@ -1,0 +1,153 @@
+"""From a free matrix to one that keeps a law: the nearest orthogonal one, or one of bounded spectral norm."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from matrinox.contract import AnyArray, contract
+from matrinox.functional.matrix_norm import spectral_norm
+from matrinox.functional.precision import widen
+
+
+@contract
+def orthogonalize(x: Float[AnyArray, "*batch rows columns"]) -> Float[Array, "*batch rows columns"]:
+    """The nearest orthogonal matrix U in the Frobenius norm, the polar factor of `X = U H`.
+
+    Of a matrix with more rows than columns the columns come out orthonormal, otherwise the rows. A square U has the
+    sign of the determinant of X, so that both signs can be had, and every orthogonal matrix: U itself gives U. Where X
+    is singular U is one of several; where its smallest singular value passes 0 the sign changes at once, and no
+    gradient tells of it.
+
+    In closed form for 2 × 2, by singular value decomposition otherwise. The gradient divides by sums of two singular
+    values, and leaves those out that vanish: it is finite whatever the rank, and so are further derivatives.
+
+    **Arguments:** `x`: `(*batch, rows, columns)`, square or not.
+    **Returns:** `(*batch, rows, columns)`; half precision is computed in float32.
+    **Raises:** `ContractError` for fewer than two axes.
+    **Source:** Fan and Hoffman 1955; Higham 1986.
+    """
+    x = jnp.asarray(x)
+    wide = widen(x)
+    if x.shape[-2] < x.shape[-1]:
+        return _transposed(_polar(_transposed(wide))).astype(x.dtype)
+    return (_polar_of_2(wide) if x.shape[-2:] == (2, 2) else _polar(wide)).astype(x.dtype)
+
+
+@contract
+def bound_spectral_norm(
+    x: Float[AnyArray, "*batch rows columns"], bound: float = 1.0
+) -> Float[Array, "*batch rows columns"]:
+    """`X / max(1, σ / bound)`: X itself where no vector grows by more than `bound`, otherwise scaled down to that.
+
+    σ is the largest singular value, with the gradient of `spectral_norm`.
+
+    **Arguments:** `x`: `(*batch, rows, columns)`, square or not; `bound`: the largest σ to let pass.
+    **Returns:** `(*batch, rows, columns)`; half precision is computed in float32.
+    **Raises:** `ContractError` for fewer than two axes; `ValueError` if `bound` is not positive and finite.
+    **Source:** Miyato et al. 2018, arXiv 1802.05957, for the norm; here what is within the bound stays.
+    """
+    require_bound(bound)
+    x = jnp.asarray(x)
+    wide = widen(x)
+    return (wide / jnp.maximum(1, _spectral_norm(wide) / bound)[..., None, None]).astype(x.dtype)
+
+
+def require_bound(bound: float) -> None:
+    """Refuses what bounds no norm.
+
+    **Raises:** `ValueError`.
+    """
+    if not 0 < bound < float("inf"):
+        raise ValueError(
+            f"`bound` (={bound}) must be positive and finite: choose 1 for maps under which nothing grows."
+        )
+
+
+def _transposed(x: Array) -> Array:
+    return jnp.swapaxes(x, -1, -2)
+
+
+def _spectral_norm(x: Array) -> Array:
+    rows, columns = x.shape[-2:]
+    if rows == columns:
+        return spectral_norm(x[..., None, :, :])[..., 0]
+    # X Xᵀ of the shorter side has the squares of the singular values; scaled, they stay within the range of floats.
+    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=(-2, -1), keepdims=True)
+    scale = jnp.where(largest > 0, largest, 1)
+    scaled = x / scale if rows < columns else _transposed(x / scale)
+    squares = spectral_norm((scaled @ _transposed(scaled))[..., None, :, :])[..., 0]
+    # The root's slope at 0 is infinite; times the zero that flows on, it would be NaN.
+    roots = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
+    return roots * scale[..., 0, 0]
+
+
+def _polar_of_2(x: Array) -> Array:
+    # A 2×2 matrix is the sum of a turn and a mirrored turn; the longer of them, at length 1, is the nearest.
+    a, b, c, d = x[..., 0, 0], x[..., 0, 1], x[..., 1, 0], x[..., 1, 1]
+    turned, mirrored = (a + d, c - b), (a - d, b + c)
+    turns = jax.lax.stop_gradient(jnp.hypot(*turned) >= jnp.hypot(*mirrored))
+    cos, sin = (jnp.where(turns, first, second) for first, second in zip(turned, mirrored, strict=True))
+    # Scaled, so that squares stay within the range of floats.
+    scale = jax.lax.stop_gradient(jnp.maximum(jnp.abs(cos), jnp.abs(sin)))
+    some = scale > 0
+    cos = jnp.where(some, cos, 1) / jnp.where(some, scale, 1)
+    sin = jnp.where(some, sin, 0) / jnp.where(some, scale, 1)
+    length = jnp.sqrt(cos * cos + sin * sin)
+    cos, sin = cos / length, sin / length
+    sign = jnp.where(turns, 1, -1).astype(x.dtype)
+    return jnp.stack([jnp.stack([cos, -sign * sin], axis=-1), jnp.stack([sin, sign * cos], axis=-1)], axis=-2)
+
+
+@jax.custom_jvp
+def _polar(x: Array) -> Array:
+    left, _, right = jnp.linalg.svd(x, full_matrices=False)
+    u = left @ right
+    # One Newton–Schulz step takes an error of a few roundings to one: products of thousands keep their norm.
+    return u + u @ (jnp.eye(x.shape[-1], dtype=x.dtype) - _transposed(u) @ u) / 2
+
+
+@_polar.defjvp
+def _polar_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # From X = U H with UᵀU = I: dU = U Ω + (I − U Uᵀ) dX H⁻¹, where Ω is skew and H Ω + Ω H = Uᵀ dX − dXᵀ U.
+    (x,), (dx,) = primals, tangents
+    u = _polar(x)
+    h = _transposed(u) @ x
+    h = (h + _transposed(h)) / 2
+    inner = _transposed(u) @ dx
+    # Solved implicitly, derivatives of any order have no differences of singular values in their denominators.
+    values, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(h))
+    turn = _solved(
+        lambda w: h @ w + w @ h,
+        lambda w: _transposed(vectors) @ w @ vectors,
+        lambda w: vectors @ w @ _transposed(vectors),
+        values[..., :, None] + values[..., None, :],
+        inner - _transposed(inner),
+    )
+    du = u @ turn
+    if x.shape[-2] > x.shape[-1]:
+        outer = _solved(
+            lambda w: w @ h,
+            lambda w: w @ vectors,
+            lambda w: w @ _transposed(vectors),
+            values[..., None, :],
+            dx - u @ inner,
+        )
+        du = du + outer
+    return u, du
+
+
+_Map = Callable[[Array], Array]
+
+
+def _solved(apply: _Map, to: _Map, back: _Map, values: Array, right: Array) -> Array:
+    """The w of `apply(w) = right`, where `apply` is a multiplication by `values` between `to` and `back`."""
+    tolerance = 4 * values.shape[-1] * float(jnp.finfo(values.dtype).eps)
+    large = values > tolerance * jnp.max(jnp.abs(values), axis=(-2, -1), keepdims=True)
+
+    def solve(_: _Map, right: Array) -> Array:
+        return back(jnp.where(large, to(right) / jnp.where(large, values, 1), 0))
+
+    return jax.lax.custom_linear_solve(apply, right, solve, symmetric=True)
