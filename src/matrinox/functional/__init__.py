@@ -11,7 +11,13 @@ from matrinox.functional.adaptive_pool import (
 )
 from matrinox.functional.attention import frobenius_score, matrix_attention, scaled_frobenius_score
 from matrinox.functional.bilinear import bilinear_dense
-from matrinox.functional.constrain import bound_spectral_norm, orthogonalize
+from matrinox.functional.constrain import (
+    antisymmetrize,
+    bound_spectral_norm,
+    orthogonalize,
+    symmetrize,
+    triangularize,
+)
 from matrinox.functional.conv import matrix_conv1d, matrix_conv2d, matrix_conv3d
 from matrinox.functional.conv_transpose import (
     matrix_conv_transpose1d,
@@ -39,6 +45,7 @@ from matrinox.functional.determinant_pool import (
     maxd_pool2d,
     maxd_pool3d,
 )
+from matrinox.functional.dropout import dropout
 from matrinox.functional.embedding import embedding, unembed
 from matrinox.functional.encode import embed_pixels, embed_sequence, fold, patches, tile
 from matrinox.functional.global_pool import (
@@ -54,6 +61,7 @@ from matrinox.functional.global_pool import (
 )
 from matrinox.functional.loss import cross_entropy, mse
 from matrinox.functional.matrix_norm import frobenius_normalize, spectral_norm, spectral_normalize
+from matrinox.functional.multihead import multihead_attention
 from matrinox.functional.norm import group_norm, instance_norm, layer_norm, rms_norm, z_norm
 from matrinox.functional.pool import (
     avg_pool1d,
@@ -89,6 +97,7 @@ __all__ = [
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
     "adjoint",
+    "antisymmetrize",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
@@ -102,6 +111,7 @@ __all__ = [
     "det",
     "det_root",
     "down2",
+    "dropout",
     "elu",
     "elu_powered",
     "elud",
@@ -149,6 +159,7 @@ __all__ = [
     "maxd_pool2d",
     "maxd_pool3d",
     "mse",
+    "multihead_attention",
     "orthogonalize",
     "patches",
     "pool1d",
@@ -175,9 +186,11 @@ __all__ = [
     "sum_pool1d",
     "sum_pool2d",
     "sum_pool3d",
+    "symmetrize",
     "tanh",
     "tanhd",
     "tile",
+    "triangularize",
     "unembed",
     "z_norm",
 ]

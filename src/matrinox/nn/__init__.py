@@ -11,6 +11,7 @@ from matrinox.nn.adaptive_pool import (
     AdaptiveMaxPool3d,
 )
 from matrinox.nn.affine import Bias, Scaler
+from matrinox.nn.attention import MultiheadAttention
 from matrinox.nn.bilinear import BilinearDense
 from matrinox.nn.branch import BranchSum, Parallel, Residual
 from matrinox.nn.cell import GRUCell, LSTMCell, RNNCell
@@ -127,6 +128,7 @@ __all__ = [
     "MaxdPool2d",
     "MaxdPool3d",
     "Mean",
+    "MultiheadAttention",
     "Parallel",
     "Patches",
     "Pool1d",
