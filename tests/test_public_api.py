@@ -127,6 +127,7 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.unembed": {"weight": jnp.ones((5, 2, 4, 4)), "x": x},
         "functional.sinusoidal_positions": {"t": 3, "p": 2, "n": 4, "start_pos": jnp.zeros((5,), int)},
         "functional.rotary": {"x": grids[1], "start_pos": 2},
+        "functional.dropout": {"x": x, "key": jax.random.key(0), "rate": 0.5},
         "functional.softmax": {"x": jnp.ones((5, 3))},
         "functional.tile": {"x": jnp.ones((5,)), "n": 2},
         "functional.matrix_mean": {"x": x},
@@ -155,6 +156,8 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.rnn_step": {"params": fused[1], "carry": h, "x": x},
         "functional.gru_step": {"params": fused[3], "carry": h, "x": x},
         "functional.lstm_step": {"params": fused[4], "carry": (h, h), "x": x},
+        "functional.diagonal_scan": {"a": grids[1], "u": grids[1], "h": x},
+        "functional.matrix_scan": {"a": grids[1], "u": grids[1], "h": x},
     }
     optimiser = train.AdamW().build(10)
     state = train.TrainState.start(Scores(jnp.ones((2, 3))), optimiser, key=jax.random.key(0))

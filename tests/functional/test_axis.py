@@ -6,6 +6,12 @@ from matrinox.functional.axis import from_the_end
 def test_one_axis_or_several_come_as_a_tuple():
     assert from_the_end(-1) == (-1,)
     assert from_the_end((-3, -1), rank=3) == (-3, -1)
+    assert from_the_end((), rank=3) == ()
+
+
+def test_the_message_names_the_argument():
+    with pytest.raises(ValueError, match=r"`shared` \(=1\) must be below 0"):
+        from_the_end(1, name="shared")
 
 
 @pytest.mark.parametrize(

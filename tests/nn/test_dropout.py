@@ -37,6 +37,29 @@ def test_every_example_on_the_leading_axes_has_draws_of_its_own(neurons):
     assert len({example.tobytes() for example in y.reshape(32, -1)}) == 32
 
 
+def test_shared_axes_share_the_draws_and_every_example_has_its_own():
+    x = np.random.default_rng(0).uniform(1, 2, size=(3, 2, 2, 40, 2, 2)).astype(np.float32)
+    y = np.asarray(Dropout(0.5, shared=(-5, -4, -2, -1))(x, key=KEY))
+    gone = y == 0
+    assert np.array_equal(gone, np.broadcast_to(gone[:, :1, :1, :, :1, :1], y.shape))
+    assert len({example.tobytes() for example in gone}) == 3
+    np.testing.assert_allclose(y[~gone], x[~gone] / 0.5, rtol=1e-6)
+    assert np.array_equal(Dropout(0.5, shared=(-2, -1))(x, key=KEY), Dropout(0.5, neurons=True)(x, key=KEY))
+
+
+def test_shared_axes_that_are_not_there_are_refused():
+    with pytest.raises(ValueError, match=r"`shared` \(=2\) must be below 0: count from the end"):
+        Dropout(0.5, shared=2)
+    with pytest.raises(ValueError, match=r"`shared` \(=\(-1, -1\)\) must name each axis once"):
+        Dropout(0.5, shared=(-1, -1))
+    with pytest.raises(ValueError, match=r"`shared` \(=\(-4,\)\) must be of the 3 axes of x"):
+        Dropout(0.5, shared=-4)(jnp.ones((2, 3, 3)), key=KEY)
+    with pytest.raises(
+        ValueError, match=r"`shared` \(=-3\) must not be given beside `neurons`, .*: choose one"
+    ):
+        Dropout(0.5, neurons=True, shared=-3)
+
+
 def test_one_key_draws_once():
     layer, x = Dropout(0.5), jnp.ones((4, 4, 4))
     assert np.array_equal(layer(x, key=KEY), layer(x, key=KEY))

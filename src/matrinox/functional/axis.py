@@ -14,17 +14,17 @@ AxisTuple: TypeAlias = (
 AxesFromEnd: TypeAlias = int | AxisTuple
 
 
-def from_the_end(axis: AxesFromEnd, rank: int | None = None) -> tuple[int, ...]:
-    """The axes that `axis` names, as a tuple.
+def from_the_end(axis: int | tuple[int, ...], rank: int | None = None, *, name: str = "axis") -> tuple[int, ...]:
+    """The axes that `axis` names, as a tuple; `name` is that of the argument.
 
     **Arguments:** `axis`: one, or several; `rank`: how many axes there are, where that is known.
     **Raises:** `ValueError` for one that is not below 0 or beyond the rank, and for one that is named twice.
     """
     axes = (axis,) if isinstance(axis, int) else axis
-    if max(axes) >= 0:
-        raise ValueError(f"`axis` (={axis}) must be below 0: count from the end, as leading axes are batch.")
+    if max(axes, default=-1) >= 0:
+        raise ValueError(f"`{name}` (={axis}) must be below 0: count from the end, as leading axes are batch.")
     if len(set(axes)) < len(axes):
-        raise ValueError(f"`axis` (={axis}) must name each axis once: leave out what is there twice.")
-    if rank is not None and min(axes) < -rank:
-        raise ValueError(f"`axis` (={axis}) must be of the {rank} axes of x: choose from {-rank} to -1.")
+        raise ValueError(f"`{name}` (={axis}) must name each axis once: leave out what is there twice.")
+    if rank is not None and min(axes, default=-1) < -rank:
+        raise ValueError(f"`{name}` (={axis}) must be of the {rank} axes of x: choose from {-rank} to -1.")
     return axes

@@ -1,25 +1,32 @@
-"""`Dropout`, of single entries or of whole neurons."""
+"""`Dropout`, of single entries, of whole neurons or of what any axes share."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
+from matrinox.functional.axis import AxesFromEnd, from_the_end
+from matrinox.functional.dropout import drop, require_rate
+
+_WITHIN_A_NEURON = (-2, -1)
 
 
 @contract
 class Dropout(eqx.Module):
-    """Sets entries, or whole neurons, to zero with probability `rate`, and divides the rest by `1 - rate`.
+    """Sets entries to zero with probability `rate`, and divides the rest by `1 - rate`.
 
     Every example on the leading axes has draws of its own. In inference, which `eqx.nn.inference_mode` switches, it
     does nothing.
 
-    **Arguments:** `rate`: from 0 up to, but not including, 1; `neurons`: drop whole n×n matrices; `inference`: start
-    in inference.
-    **Raises:** `ValueError` for a rate out of range.
-    **Source:** Srivastava et al. 2014.
+    **Arguments:** `rate`: from 0 up to, but not including, 1; `neurons`: drop whole n×n matrices, as
+    `shared=(-2, -1)` does; `shared`: the axes, counted from the end, all of whose entries share a draw, such as
+    `(-5, -4, -2, -1)` for whole maps of an image, or `(-4,)` for the same entries at all times of a sequence;
+    `inference`: start in inference.
+    **Raises:** `ValueError` for a rate out of range, for shared axes that are not below 0 or named twice, and for these
+    beside `neurons`.
+    **Source:** Srivastava et al. 2014; mlax, `functional.dropout`, whose `axis` are the axes of an example that are not
+    shared.
 
     >>> import jax, jax.numpy as jnp
     >>> layer = Dropout(0.5, neurons=True)
@@ -30,14 +37,20 @@ class Dropout(eqx.Module):
     # Not static, so that `eqx.tree_at` and `eqx.nn.inference_mode` can change them.
     rate: float
     inference: bool
-    neurons: bool = eqx.field(static=True)
+    shared: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, rate: float, *, neurons: bool = False, inference: bool = False):
-        if not 0 <= rate < 1:
-            raise ValueError(f"`rate` (={rate}) must be from 0 up to, but not including, 1: choose the share to drop.")
+    def __init__(
+        self, rate: float, *, neurons: bool = False, shared: AxesFromEnd | tuple[()] = (), inference: bool = False
+    ):
+        require_rate(rate)
+        if neurons and shared:
+            raise ValueError(
+                f"`shared` (={shared}) must not be given beside `neurons`, which stands for {_WITHIN_A_NEURON}: choose "
+                "one of them."
+            )
         self.rate = rate
         self.inference = inference
-        self.neurons = neurons
+        self.shared = _WITHIN_A_NEURON if neurons else from_the_end(shared, name="shared")
 
     def __call__(
         self, x: Float[AnyArray, "*batch p n n"], *, key: PRNGKeyArray | None = None
@@ -46,7 +59,8 @@ class Dropout(eqx.Module):
 
         **Arguments:** `x`: `(*batch, p, n, n)`; `key`: needed in training unless the rate is 0.
         **Returns:** `(*batch, p, n, n)`.
-        **Raises:** `ValueError` if the key is missing; `ContractError` if the matrices are not square.
+        **Raises:** `ValueError` if the key is missing, and for a shared axis that `x` lacks; `ContractError` if the
+        matrices are not square.
         """
         x = jnp.asarray(x)
         if self.inference or (not isinstance(self.rate, Tracer) and self.rate == 0):
@@ -56,7 +70,5 @@ class Dropout(eqx.Module):
                 f"`key` (=None) is needed by Dropout(rate={self.rate}) in training: pass a key, or switch the model to "
                 "inference with eqx.nn.inference_mode(model)."
             )
-        kept = 1 - self.rate
-        mask = jax.random.bernoulli(key, kept, (*x.shape[:-2], 1, 1) if self.neurons else x.shape)
-        # A rate that was edited to an array has a dtype, which the neurons do not take over.
-        return jnp.where(mask, (x / kept).astype(x.dtype), 0)
+        from_the_end(self.shared, x.ndim, name="shared")
+        return drop(x, key, self.rate, self.shared)
