@@ -8,6 +8,7 @@ import equinox as eqx
 import pytest
 
 import matrinox.nn
+from matrinox.nn.constraint import Constraint
 
 MODULES = [
     "matrinox.rand",
@@ -25,7 +26,7 @@ def test_the_examples_of_a_module_run(name):
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_every_layer_has_an_example_and_the_shapes_it_takes(layer):
-    assert issubclass(layer, eqx.Module)
+    assert issubclass(layer, (eqx.Module, Constraint))
     assert doctest.DocTestFinder(recurse=False).find(layer)[0].examples
     assert "**Returns:**" in layer.__call__.__doc__
     assert "**Raises:**" in layer.__call__.__doc__

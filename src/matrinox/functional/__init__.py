@@ -86,6 +86,7 @@ from matrinox.functional.readout import (
 )
 from matrinox.functional.recurrent import gru_step, lstm_step, rnn_step
 from matrinox.functional.reduction_pool import Reduction, pool1d, pool2d, pool3d
+from matrinox.functional.scan import diagonal_scan, matrix_scan
 from matrinox.functional.window import down2
 
 __all__ = [
@@ -110,6 +111,7 @@ __all__ = [
     "dense",
     "det",
     "det_root",
+    "diagonal_scan",
     "down2",
     "dropout",
     "elu",
@@ -151,6 +153,7 @@ __all__ = [
     "matrix_conv_transpose2d",
     "matrix_conv_transpose3d",
     "matrix_mean",
+    "matrix_scan",
     "matrix_trace",
     "max_pool1d",
     "max_pool2d",

@@ -1,6 +1,8 @@
-"""From a free matrix to one that keeps a law: the nearest orthogonal one, or one of bounded spectral norm."""
+"""From a free matrix to one that keeps a law: symmetric, triangular, orthogonal or of bounded spectral norm."""
 
+import math
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,56 @@ from jax import Array
 from jaxtyping import Float
 
 from matrinox.contract import AnyArray, contract
+from matrinox.contract.nearest import nearest
 from matrinox.functional.matrix_norm import spectral_norm
 from matrinox.functional.precision import widen
+
+Diagonal = Literal["free", "unit", "positive"]
+_DIAGONALS = ("free", "unit", "positive")
+_LEAST_POSITIVE = 1e-6
+
+
+@contract
+def symmetrize(x: Float[AnyArray, "*batch n n"]) -> Float[Array, "*batch n n"]:
+    """The nearest symmetric matrix, `(X + Xᵀ) / 2`: equal to its transpose bit for bit.
+
+    **Arguments:** `x`: `(*batch, n, n)`.
+    **Returns:** `(*batch, n, n)`; half precision is computed in float32.
+    **Raises:** `ContractError` if the matrices are not square.
+    """
+    x = jnp.asarray(x)
+    wide = widen(x)
+    return ((wide + _transposed(wide)) / 2).astype(x.dtype)
+
+
+@contract
+def antisymmetrize(x: Float[AnyArray, "*batch n n"]) -> Float[Array, "*batch n n"]:
+    """The nearest antisymmetric matrix, `(X − Xᵀ) / 2`: the negative of its transpose bit for bit.
+
+    **Arguments:** `x`: `(*batch, n, n)`.
+    **Returns:** `(*batch, n, n)`, 0 for n = 1; half precision is computed in float32.
+    **Raises:** `ContractError` if the matrices are not square.
+    """
+    x = jnp.asarray(x)
+    wide = widen(x)
+    return ((wide - _transposed(wide)) / 2).astype(x.dtype)
+
+
+@contract
+def triangularize(
+    x: Float[AnyArray, "*batch n n"], *, lower: bool = True, diagonal: Diagonal = "free"
+) -> Float[Array, "*batch n n"]:
+    """The triangle of each matrix, with 0 beyond it.
+
+    **Arguments:** `x`: `(*batch, n, n)`; `lower`: keep what is below the diagonal, rather than what is above;
+    `diagonal`: `"free"`, as it is; `"unit"`, 1; or `"positive"`, `log(1 + exp X_ii)`.
+    **Returns:** `(*batch, n, n)`; half precision is computed in float32.
+    **Raises:** `ContractError` if the matrices are not square, and for an unknown `diagonal`.
+    """
+    x = jnp.asarray(x)
+    return _with_diagonal(widen(x), lower, {"unit": jnp.ones_like, "positive": jax.nn.softplus}.get(diagonal)).astype(
+        x.dtype
+    )
 
 
 @contract
@@ -64,6 +114,50 @@ def require_bound(bound: float) -> None:
         raise ValueError(
             f"`bound` (={bound}) must be positive and finite: choose 1 for maps under which nothing grows."
         )
+
+
+def require_diagonal(diagonal: str) -> None:
+    """Refuses what says nothing of a diagonal.
+
+    **Raises:** `ValueError`, with the nearest name.
+    """
+    if diagonal not in _DIAGONALS:
+        raise ValueError(
+            f"`diagonal` (={diagonal!r}) must be one of {', '.join(map(repr, _DIAGONALS))}: did you mean "
+            f"{nearest(diagonal, _DIAGONALS)!r}?"
+        )
+
+
+def free_triangle(x: Array, *, lower: bool, diagonal: Diagonal) -> Array:
+    """Of what `triangularize` makes x, where x is such a matrix; else a near one, with the sizes of its diagonal."""
+
+    def free(entries: Array) -> Array:
+        size = jnp.maximum(jnp.abs(entries), _LEAST_POSITIVE)
+        return size + jnp.log(-jnp.expm1(-size))
+
+    wide = widen(x)
+    return _with_diagonal(wide, lower, free if diagonal == "positive" else None).astype(x.dtype)
+
+
+def map_of(weight: Array) -> Array:
+    """The linear map that a weight is: `(q, p, *kernel, n, n)` to `(q·n, p·k·n)`."""
+    q, n = weight.shape[0], weight.shape[-1]
+    return jnp.moveaxis(weight, -2, 1).reshape(q * n, math.prod(weight.shape[1:-2]) * n)
+
+
+def weight_of(flat: Array, shape: tuple[int, ...]) -> Array:
+    """Undoes `map_of`: `(q·n, p·k·n)` to `(q, p, *kernel, n, n)`, the shape."""
+    q, *middle, n, _ = shape
+    return jnp.moveaxis(flat.reshape(q, n, *middle, n), 1, -2)
+
+
+def _with_diagonal(x: Array, lower: bool, law: Callable[[Array], Array] | None) -> Array:
+    """The triangle of x, its diagonal by a law."""
+    triangle = (jnp.tril if lower else jnp.triu)(x, 0 if law is None else -1 if lower else 1)
+    if law is None:
+        return triangle
+    # Among zeros, so that no rounding is in the sum.
+    return triangle + law(jnp.diagonal(x, axis1=-2, axis2=-1))[..., None] * jnp.eye(x.shape[-1], dtype=x.dtype)
 
 
 def _transposed(x: Array) -> Array:

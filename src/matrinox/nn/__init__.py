@@ -16,6 +16,8 @@ from matrinox.nn.bilinear import BilinearDense
 from matrinox.nn.branch import BranchSum, Parallel, Residual
 from matrinox.nn.cell import GRUCell, LSTMCell, RNNCell
 from matrinox.nn.compose import Sequential, Series
+from matrinox.nn.constrained import Constrained
+from matrinox.nn.constraint import Antisymmetric, Orthogonal, SpectralNorm, Symmetric, Triangular
 from matrinox.nn.conv import Conv1d, Conv2d, Conv3d
 from matrinox.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from matrinox.nn.determinant_activation import SSS, SST, ELUd, ELUPowered, LeakyReLUd, ReLUd, Sigmoidd, Softplusd, Tanhd
@@ -71,6 +73,7 @@ __all__ = [
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
+    "Antisymmetric",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -83,6 +86,7 @@ __all__ = [
     "BilinearDense",
     "BranchSum",
     "ClassificationHead",
+    "Constrained",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -129,6 +133,7 @@ __all__ = [
     "MaxdPool3d",
     "Mean",
     "MultiheadAttention",
+    "Orthogonal",
     "Parallel",
     "Patches",
     "Pool1d",
@@ -152,17 +157,20 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softplusd",
+    "SpectralNorm",
     "SpectralNormalization",
     "StackedRecurrent",
     "Sum",
     "SumPool1d",
     "SumPool2d",
     "SumPool3d",
+    "Symmetric",
     "Tanh",
     "Tanhd",
     "Tied",
     "Tile",
     "Trace",
+    "Triangular",
     "ZNorm",
     "activation_of",
     "materialize",

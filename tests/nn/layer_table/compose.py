@@ -38,12 +38,6 @@ def parallel(key: jax.Array, dtype: Any) -> eqx.Module:
     return nn.Sequential([twice, nn.Parallel(layers), total])
 
 
-def tied(key: jax.Array, dtype: Any) -> eqx.Module:
-    encoder, decoder = jax.random.split(key)
-    layers = [dense(encoder, dtype, q=4), nn.Tanh(), dense(decoder, dtype, p=4, transposed=True)]
-    return nn.Tied(nn.Sequential(layers), {"layers[2].weight": "layers[0].weight"})
-
-
 OF_DENSE = (DENSE, (2, 4, 4), "axis -2 is 4, n is 3", "Dense")
 
 ROWS = {
@@ -54,5 +48,4 @@ ROWS = {
     "Parallel": Row(parallel, *OF_DENSE),
     "Residual": Row(residual, *OF_DENSE),
     "Sequential": Row(chain, *OF_DENSE),
-    "Tied": Row(tied, *OF_DENSE),
 }
