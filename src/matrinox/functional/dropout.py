@@ -24,10 +24,10 @@ def dropout(
     There is a draw for each index of the axes that `axis` names, and all of the other axes share it: along -3, of
     `(h, w, p, n, n)`, each of the p maps is dropped or kept as a whole.
 
-    **Arguments:** `x`: any shape; `key`: of the draws; `rate`: the share to drop, from 0 up to, but not including, 1;
+    **Arguments:** `x`: `(*shape)`; `key`: of the draws; `rate`: the share to drop, from 0 up to, but not including, 1;
     `axis`: counted from the end, one or several; every axis, and so every entry by itself, where `None`. Batch axes
     share the draws as well, unless they are named or mapped by `jax.vmap`, with a key for each example.
-    **Returns:** the shape and the dtype of `x`.
+    **Returns:** `(*shape)`, of the dtype of `x`.
     **Raises:** `ContractError` if `x` is not a float array; `ValueError` for a rate out of range, and for an `axis`
     that is not below 0, is beyond the axes of `x`, or is named twice.
     **Source:** mlax, `functional.dropout`; Srivastava et al. 2014.
