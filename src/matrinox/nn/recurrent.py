@@ -1,84 +1,22 @@
 """`Recurrent`, a cell over a sequence."""
 
-import abc
 import math
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, PyTree
 
-from matrinox.contract import AnyArray, ContractError, contract
+from matrinox.contract import ContractError, contract
+from matrinox.nn.base_recurrent import OneWayRecurrent, chosen, shapes_of, valid_steps
 from matrinox.nn.cell import can_split
 from matrinox.nn.child import require_built, takes_key
 
 
 @contract
-class BaseRecurrent(eqx.Module):
-    """A layer that runs over a sequence in time: what can be stacked, or run in both directions."""
-
-    def __call__(
-        self,
-        x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
-        *,
-        carry: PyTree | None = None,
-        lengths: Int[AnyArray, "*batch"] | None = None,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, "*batch t {self.q} {self.n} {self.n}"]:
-        """Applies the layer.
-
-        **Arguments:** `x`: `(*batch, t, p, n, n)`; `carry`: the state to start from, as `initial_carry` gives it, which
-        is also what is taken where `None`; `lengths`: `(*batch)`, from 0 to t: what is behind them is padding, which is
-        not looked at, and y is zero there; `key`: every step gets one of its own, or, where `None`, none.
-        **Returns:** y, `(*batch, t, q, n, n)`.
-        **Raises:** `ContractError` if the trailing axes are not `(t, p, n, n)`, or if `carry` is not as
-        `initial_carry` gives it; `ValueError` for `lengths` out of range, where their values are known: where they are
-        traced, y and the last carry are NaN for such an example.
-        """
-        return self.scan(x, carry=carry, lengths=lengths, key=key)[1]
-
-    @abc.abstractmethod
-    def scan(
-        self,
-        x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
-        *,
-        carry: PyTree | None = None,
-        lengths: Int[AnyArray, "*batch"] | None = None,
-        key: PRNGKeyArray | None = None,
-    ) -> tuple[PyTree, Float[Array, "*batch t {self.q} {self.n} {self.n}"]]:
-        """The call that also gives the last carry; of a padded example, that of its last valid step."""
-
-    @abc.abstractmethod
-    def initial_carry(self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike | None = None) -> PyTree:
-        """The state to start from."""
-
-    @property
-    @abc.abstractmethod
-    def p(self) -> int:
-        """Neurons in."""
-
-    @property
-    @abc.abstractmethod
-    def q(self) -> int:
-        """Neurons out."""
-
-    @property
-    @abc.abstractmethod
-    def n(self) -> int:
-        """Side of the matrix that is a neuron."""
-
-    @property
-    @abc.abstractmethod
-    def directions(self) -> frozenset[str]:
-        """Which ways through the sequence it runs: `"forward"`, `"reverse"`."""
-
-
-@contract
-class Recurrent(BaseRecurrent):
+class Recurrent(OneWayRecurrent):
     """A cell over a sequence: `carry, y_t = cell(carry, x_t)` for t in turn, one compiled step however many there are.
 
     A cell is any module that is called as `cell(carry, x, *, key=None) -> (carry, y)` on a step `x` `(*batch, p, n, n)`
@@ -130,11 +68,6 @@ class Recurrent(BaseRecurrent):
         """Side of the matrix that is a neuron."""
         return self.cell.n
 
-    @property
-    def directions(self) -> frozenset[str]:
-        """Which way through the sequence it runs: `"forward"` or `"reverse"`."""
-        return frozenset({"reverse" if self.reverse else "forward"})
-
     def initial_carry(self, batch_shape: tuple[int, ...] = (), dtype: DTypeLike | None = None) -> PyTree:
         """The cell's state to start from.
 
@@ -144,34 +77,13 @@ class Recurrent(BaseRecurrent):
         """
         return self.cell.initial_carry(batch_shape, dtype)
 
-    def scan(
-        self,
-        x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
-        *,
-        carry: PyTree | None = None,
-        lengths: Int[AnyArray, "*batch"] | None = None,
-        key: PRNGKeyArray | None = None,
-    ) -> tuple[PyTree, Float[Array, "*batch t {self.q} {self.n} {self.n}"]]:
-        """The call that also gives the last carry.
+    def run(self, carry: Any, x: Array, lengths: Array | None, key: Array | None) -> tuple[Any, Array]:
+        """`scan`, of what has been checked.
 
         **Arguments:** as for a call.
-        **Returns:** `(carry, y)`: the carry behind the last step taken, of a padded example its last valid one (with
-        `reverse`, its first); and y, `(*batch, t, q, n, n)`.
-        **Raises:** as for a call.
+        **Returns:** `(carry, y)`.
         """
-        x = jnp.asarray(x)
-        *batch, t = x.shape[:-3]
-        dtype = jnp.result_type(x, *filter(eqx.is_inexact_array, jax.tree.leaves(self.cell)))
-        start = self.initial_carry(tuple(batch), jnp.promote_types(dtype, jnp.float32))
-        carry = start if carry is None else _like(carry, start, tuple(batch))
-        if lengths is not None:
-            _require_lengths(lengths, t)
-            _require_batched(carry, tuple(batch))
-            lengths = jnp.asarray(lengths)
-        carry, y = _scan(self.cell, carry, x, lengths, key, self.reverse, self.unroll)
-        if isinstance(lengths, Tracer):
-            carry, y = jax.tree.map(lambda leaf: _unless_out_of_range(lengths, t, leaf), (carry, y))
-        return carry, y.astype(dtype)
+        return _scan(self.cell, carry, x, lengths, key, self.reverse, self.unroll)
 
 
 # Compiled by itself, so that a call outside `jit` does not compile the loop anew.
@@ -183,9 +95,9 @@ def _scan(
     t = len(steps)
     valid = None
     if lengths is not None:
-        valid = jnp.moveaxis(jnp.arange(t) < lengths[..., None], -1, 0)
+        valid = jnp.moveaxis(valid_steps(lengths, t), -1, 0)
         # Chosen away behind the cell alone, a NaN would come back through the gradient.
-        steps = _chosen(valid, steps, jnp.zeros_like(steps))
+        steps = chosen(valid, steps, jnp.zeros_like(steps))
     split = can_split(cell)
     weights = None
     if split:
@@ -203,8 +115,8 @@ def _scan(
         after, y = cell.advance(weights, carry, x) if split else _called(cell, carry, x, key)
         if valid is None:
             return after, y
-        after = jax.tree.map(lambda new, old: _chosen(valid, new, old), after, carry)
-        return after, _chosen(valid, y, jnp.zeros_like(y))
+        after = jax.tree.map(lambda new, old: chosen(valid, new, old), after, carry)
+        return after, chosen(valid, y, jnp.zeros_like(y))
 
     carry, y = jax.lax.scan(take, carry, (steps, valid, keys), length=t, reverse=reverse, unroll=unroll)
     if apart:
@@ -226,56 +138,15 @@ def _require_cell(cell: Any) -> None:
         )
 
 
-def _require_lengths(lengths: AnyArray, t: int) -> None:
-    if isinstance(lengths, Tracer):
-        return
-    values = np.asarray(lengths)
-    wrong = values[(values < 0) | (values > t)]
-    if wrong.size:
-        raise ValueError(f"`lengths` (={wrong.flat[0]}) must be from 0 to t (={t}): count the valid steps of each.")
-
-
-def _unless_out_of_range(lengths: Array, t: int, leaf: Array) -> Array:
-    if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-        return leaf
-    return _chosen((lengths >= 0) & (lengths <= t), leaf, jnp.full_like(leaf, jnp.nan))
-
-
-def _shapes(tree: PyTree) -> str:
-    return eqx.tree_pformat(tree, short_arrays=True)
-
-
-def _like(carry: PyTree, start: PyTree, batch: tuple[int, ...]) -> PyTree:
-    def kinds(tree: PyTree) -> PyTree:
-        # `eqx.is_inexact_array_like` fails on an array that is being differentiated.
-        return jax.tree.map(
-            lambda leaf: (jnp.shape(leaf), jnp.issubdtype(getattr(leaf, "dtype", type(leaf)), jnp.inexact)), tree
-        )
-
-    if kinds(carry) != kinds(start):
-        raise ContractError(
-            f"`carry` (={_shapes(carry)}) must be as initial_carry({batch}) gives it: {_shapes(start)}."
-        )
-    return jax.tree.map(jnp.asarray, carry)
-
-
-def _require_batched(carry: PyTree, batch: tuple[int, ...]) -> None:
-    for leaf in jax.tree.leaves(carry):
-        if jnp.shape(leaf)[: len(batch)] != batch:
-            raise ContractError(
-                f"`carry` (={_shapes(carry)}) must have the batch axes {batch} in front where there are `lengths`: an "
-                "example that has ended keeps its own."
-            )
-
-
 def _called(cell: Any, carry: PyTree, x: Array, key: Array | None) -> tuple[PyTree, Array]:
     result = cell(carry, x, key=key)
     if not isinstance(result, tuple) or len(result) != 2:
-        raise ContractError(f"`cell` (={type(cell).__name__}) must return (carry, y), got {_shapes(result)}.")
+        raise ContractError(f"`cell` (={type(cell).__name__}) must return (carry, y), got {shapes_of(result)}.")
     after, y = result
     if jax.tree.map(jnp.shape, after) != jax.tree.map(jnp.shape, carry):
         raise ContractError(
-            f"`cell` (={type(cell).__name__}) must return a carry as it got it, {_shapes(carry)}, got {_shapes(after)}."
+            f"`cell` (={type(cell).__name__}) must return a carry as it got it, {shapes_of(carry)}, got "
+            f"{shapes_of(after)}."
         )
     return jax.tree.map(lambda new, old: jnp.asarray(new).astype(old.dtype), after, carry), y
 
@@ -291,7 +162,3 @@ def _examples(columns: Array, batch: tuple[int, ...]) -> Array:
     """`(*rest, n, batch · n)` to `(*batch, *rest, n, n)`."""
     front, n = columns.shape[:-1], columns.shape[-2]
     return jnp.moveaxis(columns.reshape(*front, math.prod(batch), n), -2, 0).reshape(*batch, *front, n)
-
-
-def _chosen(valid: Array, new: Array, old: Array) -> Array:
-    return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - valid.ndim)), new, old)

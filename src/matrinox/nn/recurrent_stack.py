@@ -10,9 +10,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from matrinox.contract import AnyArray, ContractError, contract
+from matrinox.nn.base_recurrent import BaseRecurrent
 from matrinox.nn.compose import Sequential
 from matrinox.nn.dropout import Dropout
-from matrinox.nn.recurrent import BaseRecurrent
 
 
 @contract
