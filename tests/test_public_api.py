@@ -117,6 +117,9 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.frobenius_score": {"Q": x, "K": x},
         "functional.scaled_frobenius_score": {"Q": x, "K": x},
         "functional.matrix_attention": {"params": params, "Q": grids[1], "K": grids[1], "V": grids[1]},
+        "functional.multihead_attention": {"Q": grids[1], "K": grids[1], "V": grids[1], "heads": 2},
+        "functional.dot_product_attention_logits": {"query": grids[1], "key": grids[1]},
+        "functional.apply_attention_weights": {"attention_weights": jnp.ones((3, 5)), "value": grids[1]},
         "functional.det": {"x": x},
         "functional.det_root": {"x": x},
         "functional.fold": {"x": jnp.ones((20,)), "n": 4},
@@ -155,12 +158,22 @@ def example_arguments() -> dict[str, dict[str, Any]]:
     }
     fused = {gates: MatrixParams(jnp.ones((gates * 3, 5, 4, 4)), jnp.ones((gates * 3, 4, 4))) for gates in (1, 3, 4)}
     h = jnp.ones((3, 4, 4))
+    states, reads = jnp.ones((2, 3, 4, 4)), jnp.ones((5, 3, 4, 4))
     examples |= {
         "functional.rnn_step": {"params": fused[1], "carry": h, "x": x},
         "functional.gru_step": {"params": fused[3], "carry": h, "x": x},
         "functional.lstm_step": {"params": fused[4], "carry": (h, h), "x": x},
         "functional.diagonal_scan": {"a": grids[1], "u": grids[1], "h": x},
         "functional.matrix_scan": {"a": grids[1], "u": grids[1], "h": x},
+        "functional.selective_scan": {
+            "u": grids[1],
+            "delta": grids[1],
+            "A": states,
+            "B": reads,
+            "C": reads,
+            "h": states,
+        },
+        "functional.selective_step": {"h": states, "u": x, "delta": x, "A": states, "B": h, "C": h, "D": x},
     }
     optimiser = train.AdamW().build(10)
     state = train.TrainState.start(Scores(jnp.ones((2, 3))), optimiser, key=jax.random.key(0))

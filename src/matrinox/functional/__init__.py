@@ -9,8 +9,15 @@ from matrinox.functional.adaptive_pool import (
     adaptive_max_pool2d,
     adaptive_max_pool3d,
 )
-from matrinox.functional.attention import frobenius_score, matrix_attention, scaled_frobenius_score
+from matrinox.functional.attention import (
+    apply_attention_weights,
+    dot_product_attention_logits,
+    frobenius_score,
+    matrix_attention,
+    scaled_frobenius_score,
+)
 from matrinox.functional.bilinear import bilinear_dense
+from matrinox.functional.congruence import bimap
 from matrinox.functional.constrain import (
     antisymmetrize,
     bound_spectral_norm,
@@ -46,8 +53,11 @@ from matrinox.functional.determinant_pool import (
     maxd_pool3d,
 )
 from matrinox.functional.dropout import dropout
+from matrinox.functional.eigenvalue import logeig, reeig
 from matrinox.functional.embedding import embedding, unembed
 from matrinox.functional.encode import embed_pixels, embed_sequence, fold, patches, tile
+from matrinox.functional.equivariant import conjugation_bilinear, conjugation_dense
+from matrinox.functional.gate import invariant_gate
 from matrinox.functional.global_pool import (
     global_avg_pool1d,
     global_avg_pool2d,
@@ -59,6 +69,7 @@ from matrinox.functional.global_pool import (
     global_sum_pool2d,
     global_sum_pool3d,
 )
+from matrinox.functional.invariant import characteristic_polynomial, determinant_ratios, trace_powers
 from matrinox.functional.loss import cross_entropy, mse
 from matrinox.functional.matrix_norm import frobenius_normalize, spectral_norm, spectral_normalize
 from matrinox.functional.multihead import multihead_attention
@@ -87,6 +98,8 @@ from matrinox.functional.readout import (
 from matrinox.functional.recurrent import gru_step, lstm_step, rnn_step
 from matrinox.functional.reduction_pool import Reduction, pool1d, pool2d, pool3d
 from matrinox.functional.scan import diagonal_scan, matrix_scan
+from matrinox.functional.snap import snap, snapping_scan, squared_distances
+from matrinox.functional.ssm import selective_scan, selective_step
 from matrinox.functional.window import down2
 
 __all__ = [
@@ -99,6 +112,7 @@ __all__ = [
     "adaptive_max_pool3d",
     "adjoint",
     "antisymmetrize",
+    "apply_attention_weights",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
@@ -106,12 +120,18 @@ __all__ = [
     "avgd_pool2d",
     "avgd_pool3d",
     "bilinear_dense",
+    "bimap",
     "bound_spectral_norm",
+    "characteristic_polynomial",
+    "conjugation_bilinear",
+    "conjugation_dense",
     "cross_entropy",
     "dense",
     "det",
     "det_root",
+    "determinant_ratios",
     "diagonal_scan",
+    "dot_product_attention_logits",
     "down2",
     "dropout",
     "elu",
@@ -141,9 +161,11 @@ __all__ = [
     "gru_step",
     "identity",
     "instance_norm",
+    "invariant_gate",
     "layer_norm",
     "leaky_relu",
     "leaky_relud",
+    "logeig",
     "lstm_step",
     "matrix_attention",
     "matrix_conv1d",
@@ -169,21 +191,27 @@ __all__ = [
     "pool2d",
     "pool3d",
     "reduce_sum",
+    "reeig",
     "relu",
     "relud",
     "rms_norm",
     "rnn_step",
     "rotary",
     "scaled_frobenius_score",
+    "selective_scan",
+    "selective_step",
     "sigmoid",
     "sigmoidd",
     "silu",
     "sinusoidal_positions",
+    "snap",
+    "snapping_scan",
     "softmax",
     "softplus",
     "softplusd",
     "spectral_norm",
     "spectral_normalize",
+    "squared_distances",
     "sss",
     "sst",
     "sum_pool1d",
@@ -193,6 +221,7 @@ __all__ = [
     "tanh",
     "tanhd",
     "tile",
+    "trace_powers",
     "triangularize",
     "unembed",
     "z_norm",

@@ -67,19 +67,55 @@ def matrix_attention(
     and for a `score_fn` that returns more than a number; `ValueError` where there is no key.
     **Source:** MATNETS 3.2.5, `matrix_attention`.
     """
+    require_keys(K)
     Q, K, V = jnp.asarray(Q), jnp.asarray(K), jnp.asarray(V)
-    if K.shape[-4] < 1:
-        raise ValueError("`K` (of length s=0) must hold at least one token: a query with no key has nothing to weigh.")
     dtype = jnp.result_type(Q, K, V)
     weights = jax.nn.softmax(_scores(Q, K, score_fn), axis=-1).astype(dtype)
-    context = _product(weights, _flat(V)).reshape(*Q.shape[:-3], *V.shape[-3:]).astype(dtype)
+    context = apply_attention_weights(weights, V)
     return context if params is None else dense(params, context)
+
+
+@contract
+def dot_product_attention_logits(
+    query: Float[AnyArray, "*batch t p n n"], key: Float[AnyArray, "*batch s p n n"]
+) -> Float[Array, "*batch t s"]:
+    """The scaled Frobenius score of each query with each key, `Σ_pij Q_tpij K_spij / √(p·n·n)`, in one product.
+
+    **Arguments:** `query`: `(*batch, t, p, n, n)`; `key`: `(*batch, s, p, n, n)`.
+    **Returns:** `(*batch, t, s)`, before softmax; summed in float32 for half precision.
+    **Raises:** `ContractError` for axes that differ, or for matrices that are not square.
+    **Source:** mlax, `functional.dot_product_attention_logits`.
+    """
+    query, key = jnp.asarray(query), jnp.asarray(key)
+    return _scores(query, key, scaled_frobenius_score).astype(jnp.result_type(query, key))
+
+
+@contract
+def apply_attention_weights(
+    attention_weights: Float[AnyArray, "*batch t s"], value: Float[AnyArray, "*batch s p n n"]
+) -> Float[Array, "*batch t p n n"]:
+    """The values, summed by the weights of each query: `C_t = Σ_s a_ts V_s`.
+
+    **Arguments:** `attention_weights`: `(*batch, t, s)`, after softmax; `value`: `(*batch, s, p, n, n)`.
+    **Returns:** `(*batch, t, p, n, n)`, summed in float32 for half precision.
+    **Raises:** `ContractError` for axes that differ, or for matrices that are not square.
+    **Source:** mlax, `functional.apply_attention_weights`.
+    """
+    weights, value = jnp.asarray(attention_weights), jnp.asarray(value)
+    context = wide_product(weights, _flat(value)).astype(jnp.result_type(weights, value))
+    return context.reshape(*weights.shape[:-1], *value.shape[-3:])
+
+
+def require_keys(K: AnyArray) -> None:
+    """Refuses a sequence without tokens as keys."""
+    if K.shape[-4] < 1:
+        raise ValueError("`K` (of length s=0) must hold at least one token: a query with no key has nothing to weigh.")
 
 
 def _scores(Q: Array, K: Array, score_fn: Score) -> Array:
     """`(*batch, t, s)`, wide."""
     if score_fn is frobenius_score or score_fn is scaled_frobenius_score:
-        scores = _product(_flat(Q), jnp.swapaxes(_flat(K), -1, -2))
+        scores = wide_product(_flat(Q), jnp.swapaxes(_flat(K), -1, -2))
         return scores if score_fn is frobenius_score else scores / _root_of_terms(Q)
 
     def score(query: Array, key: Array) -> Array:
@@ -100,7 +136,8 @@ def _inner(Q: Array, K: Array) -> Array:
     return jnp.einsum("...pij,...pij->...", Q, K, preferred_element_type=wide)
 
 
-def _product(a: Array, b: Array) -> Array:
+def wide_product(a: Array, b: Array) -> Array:
+    """The matrix product, of half precision in float32."""
     return jnp.matmul(a, b, preferred_element_type=jnp.promote_types(jnp.result_type(a, b), jnp.float32))
 
 

@@ -46,10 +46,10 @@ def drop(x: Array, key: PRNGKeyArray, rate: Rate, shared: Collection[int]) -> Ar
     return jnp.where(mask, (x / kept).astype(x.dtype), 0)
 
 
-def require_rate(rate: Rate) -> None:
-    """Refuses a rate that is known to be out of range.
+def require_rate(rate: Rate, name: str = "rate") -> None:
+    """Refuses a rate that is known to be out of range, by the name that its argument has.
 
     **Raises:** `ValueError`.
     """
     if not isinstance(rate, Tracer) and not 0 <= rate < 1:
-        raise ValueError(f"`rate` (={rate}) must be from 0 up to, but not including, 1: choose the share to drop.")
+        raise ValueError(f"`{name}` (={rate}) must be from 0 up to, but not including, 1: choose the share to drop.")
