@@ -12,20 +12,26 @@ from matrinox.nn.adaptive_pool import (
 )
 from matrinox.nn.affine import Bias, Scaler
 from matrinox.nn.attention import MultiheadAttention
+from matrinox.nn.basic_block import BasicBlock, conv1x1, conv3x3
 from matrinox.nn.bilinear import BilinearDense
 from matrinox.nn.branch import BranchSum, Parallel, Residual
 from matrinox.nn.cell import GRUCell, LSTMCell, RNNCell
 from matrinox.nn.compose import Sequential, Series
+from matrinox.nn.congruence import BiMap
 from matrinox.nn.constrained import Constrained
 from matrinox.nn.constraint import Antisymmetric, Orthogonal, SpectralNorm, Symmetric, Triangular
 from matrinox.nn.conv import Conv1d, Conv2d, Conv3d
+from matrinox.nn.conv_block import ConvAct, ConvNormAct, ConvNormActPool
 from matrinox.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from matrinox.nn.determinant_activation import SSS, SST, ELUd, ELUPowered, LeakyReLUd, ReLUd, Sigmoidd, Softplusd, Tanhd
 from matrinox.nn.determinant_pool import AvgdPool1d, AvgdPool2d, AvgdPool3d, MaxdPool1d, MaxdPool2d, MaxdPool3d
 from matrinox.nn.dropout import Dropout
+from matrinox.nn.eigenvalue import LogEig, ReEig
 from matrinox.nn.embedding import Embedding
 from matrinox.nn.encode import EmbedPixels, EmbedSequence, Fold, Patches, Tile
+from matrinox.nn.equivariant import ConjugationBilinear, ConjugationDense
 from matrinox.nn.function import Lambda
+from matrinox.nn.gate import InvariantGate
 from matrinox.nn.global_pool import (
     GlobalAvgPool1d,
     GlobalAvgPool2d,
@@ -38,10 +44,14 @@ from matrinox.nn.global_pool import (
     GlobalSumPool3d,
 )
 from matrinox.nn.head import ClassificationHead, FlattenLinear, RegressionHead
+from matrinox.nn.invariant import CharacteristicPolynomial, DeterminantRatios, TracePowers
 from matrinox.nn.lazy import Lazy
 from matrinox.nn.linear import Dense
+from matrinox.nn.lora import LoRA, lora
 from matrinox.nn.materialize import materialize
 from matrinox.nn.matrix_norm import FrobeniusNormalization, SpectralNormalization
+from matrinox.nn.matrix_scan import MatrixScan
+from matrinox.nn.mlp import MLP
 from matrinox.nn.norm import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from matrinox.nn.pool import (
     AvgPool1d,
@@ -60,11 +70,13 @@ from matrinox.nn.recurrent import Recurrent
 from matrinox.nn.recurrent_stack import Bidirectional, StackedRecurrent
 from matrinox.nn.reduction_pool import Pool1d, Pool2d, Pool3d
 from matrinox.nn.running_norm import BatchNorm, ZNorm
+from matrinox.nn.ssm import Mamba
 from matrinox.nn.tied import Tied
 
 __all__ = [
     "ELU",
     "GELU",
+    "MLP",
     "SSS",
     "SST",
     "AdaptiveAvgPool1d",
@@ -80,20 +92,29 @@ __all__ = [
     "AvgdPool1d",
     "AvgdPool2d",
     "AvgdPool3d",
+    "BasicBlock",
     "BatchNorm",
+    "BiMap",
     "Bias",
     "Bidirectional",
     "BilinearDense",
     "BranchSum",
+    "CharacteristicPolynomial",
     "ClassificationHead",
+    "ConjugationBilinear",
+    "ConjugationDense",
     "Constrained",
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvAct",
+    "ConvNormAct",
+    "ConvNormActPool",
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
     "Dense",
+    "DeterminantRatios",
     "Dropout",
     "ELUPowered",
     "ELUd",
@@ -118,6 +139,7 @@ __all__ = [
     "GlobalSumPool3d",
     "GroupNorm",
     "InstanceNorm",
+    "InvariantGate",
     "LSTMCell",
     "Lambda",
     "LayerNorm",
@@ -125,6 +147,10 @@ __all__ = [
     "LeakyReLU",
     "LeakyReLUd",
     "LearnedPosition",
+    "LoRA",
+    "LogEig",
+    "Mamba",
+    "MatrixScan",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
@@ -141,6 +167,7 @@ __all__ = [
     "Pool3d",
     "RMSNorm",
     "RNNCell",
+    "ReEig",
     "ReLU",
     "ReLUd",
     "Recurrent",
@@ -170,8 +197,12 @@ __all__ = [
     "Tied",
     "Tile",
     "Trace",
+    "TracePowers",
     "Triangular",
     "ZNorm",
     "activation_of",
+    "conv1x1",
+    "conv3x3",
+    "lora",
     "materialize",
 ]

@@ -9,10 +9,12 @@ from layer_table import (
     embedding,
     encode,
     linear,
+    lora,
     norm,
     pool,
     readout,
     recurrent,
+    ssm,
 )
 
 FAMILIES = (
@@ -24,9 +26,11 @@ FAMILIES = (
     embedding,
     encode,
     linear,
+    lora,
     norm,
     pool,
     readout,
     recurrent,
+    ssm,
 )
 ROWS = {name: row for family in FAMILIES for name, row in family.ROWS.items()}
