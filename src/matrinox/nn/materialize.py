@@ -13,10 +13,15 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from matrinox.contract import ContractError, contract
 from matrinox.contract.message import callable_name
+from matrinox.nn.child import is_stateful
 from matrinox.nn.compose import Sequential
 from matrinox.nn.lazy import Lazy, name_of, open_sizes
 from matrinox.nn.lazy_sizes import options_of, read_sizes
 from matrinox.rand import KeyStream
+
+
+# Whether a layer is stateful may depend on its options, but hardly on its sizes: one that most groups and heads divide.
+_ANY_SIZE = 48
 
 
 class FoundLayer(NamedTuple):
@@ -100,12 +105,25 @@ class _Trace:
     def __init__(self, stream: KeyStream):
         self.stream = stream
         self.probed: dict[str, Lazy] = {}
+        self.stateful: set[str] = set()
         self.reached: dict[str, _Reached] = {}
 
     def probe(self, path: str, lazy: Lazy) -> eqx.Module:
         self.probed[path] = lazy
-        kind: Any = _StatefulProbe if _is_stateful(lazy) else _Probe
-        return kind(lazy, path, self)
+        if not self._is_stateful(path, lazy):
+            return _Probe(lazy, path, self)
+        self.stateful.add(path)
+        return _StatefulProbe(lazy, path, self)
+
+    def _is_stateful(self, path: str, lazy: Lazy) -> bool:
+        if not issubclass(lazy.layer_class, eqx.nn.StatefulLayer):
+            return False
+        try:
+            built = eqx.filter_eval_shape(lambda: self.build(path, lazy, dict.fromkeys(open_sizes(lazy), _ANY_SIZE)))
+            return is_stateful(_replaced(built, path, self.probe))
+        except Exception:
+            # Of a layer that takes no such size, the class alone tells.
+            return True
 
     def build(self, path: str, lazy: Lazy, sizes: dict[str, int]) -> Any:
         options = dict(lazy.options)
@@ -171,7 +189,7 @@ _Probe.__name__ = _StatefulProbe.__name__ = Lazy.__name__
 def _call_options(model: Any, state: eqx.nn.State | None, trace: _Trace) -> dict[str, Any]:
     if not callable(model):
         raise TypeError(f"`model` (={type(model).__name__}) must be callable: give what takes the example.")
-    early = next((path for path, lazy in trace.probed.items() if _is_stateful(lazy)), None)
+    early = next((path for path in trace.probed if path in trace.stateful), None)
     if early is not None and state is not None:
         raise ValueError(
             f"`state` comes too early for {_path_text(early)}, {name_of(trace.probed[early])}, which is stateful: "
@@ -224,10 +242,6 @@ def _path_text(path: str) -> str:
 
 def _sizes_text(sizes: dict[str, int]) -> str:
     return ", ".join(f"{name}={size}" for name, size in sizes.items()) or "nothing"
-
-
-def _is_stateful(lazy: Lazy) -> bool:
-    return issubclass(lazy.layer_class, eqx.nn.StatefulLayer)
 
 
 def _is_state(node: Any) -> bool:

@@ -63,6 +63,8 @@ class Affine(eqx.Module):
 
 @contract
 class _OfPlaces(Affine):
+    __init__ = Affine.__init__
+
     def __call__(
         self, x: Float[AnyArray, "*batch {self.p} {self.n} {self.n}"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*batch {self.p} {self.n} {self.n}"]:
@@ -96,6 +98,8 @@ class LayerNorm(_OfPlaces):
             [ 1., -1.]]], dtype=float32)
     """
 
+    __init__ = Affine.__init__
+
     def _normalise(self, x: AnyArray) -> Array:
         return layer_norm(x, self.weight, self.bias, eps=self.eps)
 
@@ -117,6 +121,8 @@ class RMSNorm(_OfPlaces):
     Array([[[ 1.,  1.],
             [ 1., -1.]]], dtype=float32)
     """
+
+    __init__ = Affine.__init__
 
     def _normalise(self, x: AnyArray) -> Array:
         return rms_norm(x, self.weight, self.bias, eps=self.eps)
