@@ -63,7 +63,7 @@ class Constrained(Derived):
 
     constraints: tuple[tuple[str, Law], ...] = eqx.field(static=True)
 
-    def __init__(self, model: Layer, constraints: Mapping[str, Law]):
+    def __init__(self, model: Layer, constraints: Mapping[str, Any]):
         require_callable({"model": model})
         laws = _laws(model, constraints)
         self.model = jtu.tree_map_with_path(
@@ -71,13 +71,21 @@ class Constrained(Derived):
         )
         self.constraints = tuple(laws.items())
 
+    def children(self) -> Mapping[str, Layer]:
+        """The model, by its path from here: as it is stored, of which no map has to be computed."""
+        return {"model": self.model}
+
+    def laws(self) -> Mapping[str, Law]:
+        """The constraint of each weight that has one, by its path in `model`."""
+        return dict(self.constraints)
+
     def whole(self) -> Any:
         """The model with every weight as its constraint makes it: of the kind that was given, for its methods.
 
         **Returns:** the model; what is changed in it is not changed here.
         **Raises:** `ValueError` if a constrained leaf is no longer there.
         """
-        laws = dict(self.constraints)
+        laws = dict(self.laws())
         model = jtu.tree_map_with_path(
             lambda path, leaf: _obeying(laws.pop(show(path)), leaf) if show(path) in laws else leaf, self.model
         )
@@ -88,16 +96,15 @@ class Constrained(Derived):
         return model
 
 
-def _laws(model: Any, constraints: Mapping[str, Law]) -> dict[str, Law]:
+def _laws(model: Any, constraints: Mapping[str, Any]) -> dict[str, Law]:
     """The constraint for the path of each leaf that has one."""
     if not constraints:
         raise ValueError("`constraints` (={}) must hold at least one: give {pattern: constraint}.")
     found: dict[str, tuple[str, Law]] = {}
     for pattern, law in constraints.items():
         if isinstance(law, type) or not callable(law):
-            name = getattr(law, "__name__", repr(law))
             raise TypeError(
-                f"`constraints` has {name} for {pattern!r}: give a constraint, as nn.Symmetric(), or a function."
+                f"`constraints` has {_name(law)} for {pattern!r}: give a constraint, as nn.Symmetric(), or a function."
             )
         for path, leaf in find(model, pattern).items():
             if path in found:

@@ -31,6 +31,10 @@ class Derived(Composite):
     def whole(self) -> Any:
         """The model with every weight in its place: of the kind that was given, for its methods and its layers."""
 
+    def laws(self) -> Mapping[str, Any]:
+        """What makes a weight of what is stored, by its path in `model`, where this is a matter of that leaf alone."""
+        return {}
+
     def children(self) -> Mapping[str, Layer]:
         """The model, by its path from here."""
         return {"model": self.whole()}

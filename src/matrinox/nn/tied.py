@@ -49,7 +49,8 @@ class Tied(Derived):
     **Arguments:** `model`: a callable module; `ties`: paths, or patterns, of the targets and the path of the source of
     each, such as `{"head.weight": "embedding.weight"}`. A pattern of targets may match the source too.
     **Raises:** `ValueError` for a path that is not there, with the nearest one, a source that is not one leaf or is
-    itself tied, and a target that is tied twice; `ContractError` if shapes or dtypes differ, naming both.
+    itself tied, a target that is tied twice, and a source and a target of which `Constrained` would make two weights;
+    `ContractError` if shapes or dtypes differ, naming both.
     **Source:** Press and Wolf 2017, arXiv 1608.05859; `eqx.nn.Shared`, of which this is the form by path.
 
     >>> import jax, jax.numpy as jnp
@@ -86,6 +87,7 @@ def _sources(model: PyTree, ties: Mapping[str, str]) -> dict[str, str]:
     if not ties:
         raise ValueError("`ties` (={}) must hold at least one: give {target: source}, by path.")
     found: dict[str, str] = {}
+    laws = _laws(model)
     for target, source in ties.items():
         origins = find(model, source)
         if len(origins) > 1:
@@ -96,6 +98,7 @@ def _sources(model: PyTree, ties: Mapping[str, str]) -> dict[str, str]:
             raise ValueError(f"`ties` ties {origin!r} to itself: name another leaf.")
         for path, leaf in targets.items():
             _require_equal(path, leaf, origin, weight)
+            _require_one_law(path, origin, laws)
             if found.setdefault(path, origin) != origin:
                 raise ValueError(f"`ties` ties {path!r} to {found[path]!r} and to {origin!r}: choose one.")
     for path, origin in found.items():
@@ -116,3 +119,21 @@ def _require_equal(path: str, leaf: Any, origin: str, weight: Any) -> None:
         raise ContractError(
             f"`ties` ties {path!r} {one} to {origin!r} {other}: tied weights have one shape and one dtype."
         )
+
+
+def _require_one_law(path: str, origin: str, laws: Mapping[str, Any]) -> None:
+    one, other = (laws.get(name, "nothing") for name in (path, origin))
+    if one != other:
+        raise ValueError(
+            f"`ties` ties {path!r}, on which is {one}, to {origin!r}, on which is {other}: constrain the tied model, as"
+            " Constrained(Tied(model, …), …), or both alike."
+        )
+
+
+def _laws(model: PyTree) -> dict[str, Any]:
+    """What makes each weight of what is stored, by path, where that is something."""
+    laws: dict[str, Any] = {}
+    for place, node in jtu.tree_flatten_with_path(model, is_leaf=lambda node: isinstance(node, Derived))[0]:
+        for path, law in {**_laws(node.model), **node.laws()}.items() if isinstance(node, Derived) else ():
+            laws[f"{show(place)}.model.{path}".removeprefix(".")] = law
+    return laws
