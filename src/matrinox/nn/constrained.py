@@ -102,7 +102,7 @@ def _laws(model: Any, constraints: Mapping[str, Any]) -> dict[str, Law]:
         raise ValueError("`constraints` (={}) must hold at least one: give {pattern: constraint}.")
     found: dict[str, tuple[str, Law]] = {}
     for pattern, law in constraints.items():
-        if isinstance(law, type) or not callable(law):
+        if not _is_law(law):
             raise TypeError(
                 f"`constraints` has {_name(law)} for {pattern!r}: give a constraint, as nn.Symmetric(), or a function."
             )
@@ -115,6 +115,10 @@ def _laws(model: Any, constraints: Mapping[str, Any]) -> dict[str, Law]:
             _require_fit(path, leaf, law)
             found[path] = pattern, law
     return {path: law for path, (_, law) in found.items()}
+
+
+def _is_law(law: Any) -> bool:
+    return callable(law) and not isinstance(law, type)
 
 
 def _require_fit(path: str, leaf: Any, law: Law) -> None:
