@@ -4,7 +4,8 @@ from importlib.metadata import version
 
 from matrinox import data, functional, initializers, io, nn, train, zoo
 from matrinox.contract import AnyArray, ContractError, contract
-from matrinox.io import ModelFileError, load, save
+from matrinox.io import ModelFileError, load, load_adapters, save, save_adapters
+from matrinox.nn import lora
 from matrinox.params import MatrixParams, init
 from matrinox.paths import find, replace, select
 from matrinox.rand import KeyStream
@@ -27,9 +28,12 @@ __all__ = [
     "initializers",
     "io",
     "load",
+    "load_adapters",
+    "lora",
     "nn",
     "replace",
     "save",
+    "save_adapters",
     "select",
     "train",
     "zoo",

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import equinox as eqx
@@ -66,32 +66,14 @@ def save(
     """
     if plain and config is not None:
         raise ValueError("`save` writes no `config` with plain=True: pass either")
-    with _one_error(f"cannot save {os.fspath(path)!r}"):
-        _refuse_lazy(model)
-        leaves = {name: (leaf, value) for name, value in named_leaves(model) if (leaf := leaf_of(name, value))}
-        for leaf, value in leaves.values():
-            check_storable(leaf, value)
-        architecture, data, stateful = None, None, False
-        main, stateful_pair = _main_part(model)
-        if not plain and (config is not None or _config_class(type(main)) is not None):
-            architecture, stateful = type(main).__name__, stateful_pair
-            data = _config_that_rebuilds(model, config, {name: leaf for name, (leaf, _) in leaves.items()})
-        header = Header(
-            architecture,
-            data,
-            tuple(leaf for leaf, _ in leaves.values()),
-            "",
-            stateful,
-            library_versions(),
-            dict(notes or {}),
-        )
-        parts = [bytes_of(*leaves[leaf.path]) for leaf in header.arrays]
-        digest = hashlib.sha256()
-        for part in parts:
-            digest.update(part)
-        text = encode_header(dataclasses.replace(header, data_sha256=digest.hexdigest()))
-        parse_header(text)
-        write_atomically(path, [text, *parts])
+
+    def described(leaves: dict[str, Leaf]) -> tuple[str | None, dict[str, Any] | None, bool]:
+        main, stateful = _main_part(model)
+        if plain or (config is None and _config_class(type(main)) is None):
+            return None, None, False
+        return type(main).__name__, _config_that_rebuilds(model, config, leaves), stateful
+
+    write_tree(path, model, described, notes)
 
 
 @contract
@@ -109,15 +91,7 @@ def load(path: Path, builders: Builders | None = None, *, like: PyTree = None) -
         raise ValueError(
             "`load` takes either `builders` (a class, or classes by name) or `like` (a skeleton): pass exactly one"
         )
-    with _one_error(f"cannot load {os.fspath(path)!r}"), _open(path) as file:
-        whole, header = _read_header(file)
-        tree = like if builders is None else _rebuilt(header, builders)
-        named = dict(named_leaves(tree))
-        leaves = {leaf.path: leaf for leaf in header.leaves}
-        _check_leaves(header, leaves, named)
-        data = _read_data(file, whole, header)
-        values = {name: value_of(leaf, data.get(name), named[name]) for name, leaf in leaves.items()}
-        return with_leaves(tree, lambda name, leaf: values.get(name, leaf))
+    return read_tree(path, lambda header: like if builders is None else _rebuilt(header, builders))
 
 
 @contract
@@ -128,12 +102,59 @@ def read_header(path: Path) -> Header:
     **Returns:** the `Header`; its config is not yet validated against a class, and the arrays are not yet checked.
     **Raises:** `ModelFileError` if it is no model file or its header is damaged.
     """
-    with _one_error(f"cannot read {os.fspath(path)!r}"), _open(path) as file:
+    with one_error(f"cannot read {os.fspath(path)!r}"), _open(path) as file:
         return _read_header(file)[1]
 
 
+def write_tree(
+    path: Path,
+    tree: PyTree,
+    described: Callable[[dict[str, Leaf]], tuple[str | None, dict[str, Any] | None, bool]],
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Writes any tree as a file of the format, atomically.
+
+    **Arguments:** `described`: gives architecture, config and whether a State is there, for the leaves by path.
+    **Raises:** `ModelFileError` as `save`.
+    """
+    with one_error(f"cannot save {os.fspath(path)!r}"):
+        _refuse_lazy(tree)
+        leaves = {name: (leaf, value) for name, value in named_leaves(tree) if (leaf := leaf_of(name, value))}
+        for leaf, value in leaves.values():
+            check_storable(leaf, value)
+        found = {name: leaf for name, (leaf, _) in leaves.items()}
+        architecture, config, stateful = described(found)
+        header = Header(
+            architecture, config, tuple(found.values()), "", stateful, library_versions(), dict(notes or {})
+        )
+        parts = [bytes_of(*leaves[leaf.path]) for leaf in header.arrays]
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part)
+        text = encode_header(dataclasses.replace(header, data_sha256=digest.hexdigest()))
+        parse_header(text)
+        write_atomically(path, [text, *parts])
+
+
+def read_tree(path: Path, skeleton: Callable[[Header], PyTree]) -> Any:
+    """A tree from a file of the format, everything checked before an array is made.
+
+    **Arguments:** `skeleton`: gives, from the header, what `like` is to `load`.
+    **Raises:** `ModelFileError` as `load`.
+    """
+    with one_error(f"cannot load {os.fspath(path)!r}"), _open(path) as file:
+        whole, header = _read_header(file)
+        tree = skeleton(header)
+        named = dict(named_leaves(tree))
+        leaves = {leaf.path: leaf for leaf in header.leaves}
+        _check_leaves(header, leaves, named)
+        data = _read_data(file, whole, header)
+        values = {name: value_of(leaf, data.get(name), named[name]) for name, leaf in leaves.items()}
+        return with_leaves(tree, lambda name, leaf: values.get(name, leaf))
+
+
 @contextlib.contextmanager
-def _one_error(what: str) -> Iterator[None]:
+def one_error(what: str) -> Iterator[None]:
     """Whatever goes wrong becomes one `ModelFileError` that starts with what was being done."""
     try:
         yield

@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from matrinox.paths import select
+
 
 @dataclass(frozen=True)
 class Row:
     """A layer from a key and a dtype, the shape of one example, and a shape that is refused: why, and by what layer.
 
     `takes_integers`: integers are a meaningful input. `takes_anything`: every array is one, of any rank and dtype.
+    `frozen`: the leaves that it keeps from learning, as a path pattern.
     """
 
     make: Callable[[jax.Array, Any], eqx.Module]
@@ -24,6 +27,14 @@ class Row:
     refuser: str | None = None
     takes_integers: bool = False
     takes_anything: bool = False
+    frozen: str | None = None
+
+    def trained(self, layer: eqx.Module) -> Any:
+        """A mask of the leaves that are parameters."""
+        floats = jax.tree.map(eqx.is_inexact_array, layer)
+        if self.frozen is None:
+            return floats
+        return jax.tree.map(lambda is_float, still: is_float and not still, floats, select(layer, self.frozen))
 
 
 DENSE, WRONG_DENSE = (2, 3, 3), (2, 3, 4)
