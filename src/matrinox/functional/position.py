@@ -67,11 +67,7 @@ def rotary(
     if p % heads:
         raise ValueError(f"`p` (={p}) must be divisible by `heads` (={heads}): choose `p` as a multiple of {heads}.")
     f = p // heads * n * n
-    if f % 2:
-        raise ValueError(
-            f"`p`·n·n / `heads` (={f}) must be even, as features turn in pairs: choose an even number of neurons in a "
-            "head, or an even n."
-        )
+    require_pairs(f)
     features = widen(x).reshape(*x.shape[:-3], heads, f)
     angles = _angles(positions(start_pos, t), f, base, features.dtype)[..., None, :]
     cos, sin = jnp.cos(angles), jnp.sin(angles)
@@ -91,10 +87,19 @@ def positions(start_pos: int | AnyArray, t: int) -> Array:
     return start[..., None] + jnp.arange(t, dtype=start.dtype)
 
 
-def require_base(base: float) -> None:
-    """Refuses a base that gives no wavelengths, or all the same."""
+def require_base(base: float, name: str = "base") -> None:
+    """Refuses a base that gives no wavelengths, or all the same, by the name that its argument has."""
     if not 1 < base < math.inf:
-        raise ValueError(f"`base` (={base}) must be above 1, and finite: 10000 is common.")
+        raise ValueError(f"`{name}` (={base}) must be above 1, and finite: 10000 is common.")
+
+
+def require_pairs(f: int) -> None:
+    """Refuses heads of an odd number of features, which turn in pairs."""
+    if f % 2:
+        raise ValueError(
+            f"`p`·n·n / `heads` (={f}) must be even, as features turn in pairs: choose an even number of neurons in a "
+            "head, or an even n."
+        )
 
 
 def _angles(place: Array, features: int, base: float, dtype: np.dtype) -> Array:

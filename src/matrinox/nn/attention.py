@@ -3,41 +3,63 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional import multihead_attention, rotary
-from matrinox.functional.multihead import kv_heads_of
+from matrinox.functional.dropout import require_rate
+from matrinox.functional.fused_attention import Implementation
+from matrinox.functional.multihead import kv_heads_of, require_chunk, require_kv_heads
+from matrinox.functional.position import require_base, require_pairs
 from matrinox.initializers import Initializer, lecun_normal
-from matrinox.nn.cache import KVCache
+from matrinox.nn.cache import KVCache, KVMemory, axes_after
 from matrinox.nn.linear import Dense, check_sizes
+
+_BASE = 10000.0
 
 
 @contract
 class MultiheadAttention(eqx.Module):
-    """Attention of several heads over neurons, between the tokens of a sequence or to those of another.
+    """Attention of several heads over neurons, between the tokens of a sequence or from them to those of another.
 
-    **Arguments:** `p`, `n`: neurons of a token, and matrix side; `heads`: divides p; `key`: one key.
-    **Raises:** `ValueError` for a size below 1.
-    **Source:** Vaswani et al. 2017, arXiv 1706.03762.
+    Queries, keys and values are a dense map of the tokens each; a head is p / heads of their neurons, in a row; and
+    what the heads give, side by side, goes through another dense map: `functional.multihead_attention`.
+
+    **Arguments:** `p`, `n`: neurons of a token, and matrix side; `heads`: divides p; `q`: neurons out, p where `None`;
+    `memory`: neurons of the tokens that keys and values are made of, p where `None`; `kv_heads`: heads of keys and
+    values, a divisor of `heads`, each shared by as many of those in a row; all where `None`, 1 for multi-query
+    attention; `causal`: a token sees no later one; `rotary`: turn queries and keys by their positions, with the base
+    given, or 10000 for True; `dropout`: the share of the weights to drop in training; `chunk`: so many queries and
+    keys at a time, for long sequences; `implementation`: as for `functional.multihead_attention`; `use_bias`,
+    `initializer`, `dtype`: of the four maps, as for `Dense`; `inference`: start in inference; `key`: one key.
+    **Raises:** `ValueError` for a size below 1, for heads that do not divide, for `rotary` with an odd number of
+    entries in a head, with a base out of range or with a `memory`, and for a rate out of range.
+    **Source:** Vaswani et al. 2017, arXiv 1706.03762; TorchLean, `multiHeadAttention`; `eqx.nn.MultiheadAttention`.
 
     >>> import jax, jax.numpy as jnp
-    >>> layer = MultiheadAttention(p=4, n=3, heads=2, causal=True, key=jax.random.key(0))
-    >>> layer(jnp.ones((32, 10, 4, 3, 3))).shape
-    (32, 10, 4, 3, 3)
+    >>> layer = MultiheadAttention(p=4, n=3, heads=2, kv_heads=1, causal=True, rotary=True, key=jax.random.key(0))
+    >>> x = jax.random.normal(jax.random.key(1), (32, 10, 4, 3, 3))
+    >>> y = layer(x)
+    >>> cache, first = layer.step(layer.initial_cache(length=10, batch_shape=(32,)), x[:, :9])
+    >>> cache, last = layer.step(cache, x[:, 9:])
+    >>> bool(jnp.allclose(jnp.concatenate([first, last], axis=1), y, atol=1e-5))
+    True
     """
 
     query_proj: Dense
     key_proj: Dense
     value_proj: Dense
     output_proj: Dense
+    # Not static, so that `eqx.tree_at` and `eqx.nn.inference_mode` can change them.
+    dropout: float
+    inference: bool
     heads: int = eqx.field(static=True)
     causal: bool = eqx.field(static=True)
     rotary: float | None = eqx.field(static=True)
-    dropout: float
     chunk: int | None = eqx.field(static=True)
-    inference: bool
+    implementation: Implementation = eqx.field(static=True)
 
     def __init__(
         self,
@@ -52,26 +74,33 @@ class MultiheadAttention(eqx.Module):
         rotary: bool | float = False,
         dropout: float = 0.0,
         chunk: int | None = None,
+        implementation: Implementation = None,
         use_bias: bool = True,
         initializer: Initializer = lecun_normal,
         dtype: DTypeLike | None = None,
         inference: bool = False,
         key: PRNGKeyArray,
     ):
-        check_sizes(p=p, n=n, heads=heads)
-        kv = p // heads * (heads if kv_heads is None else kv_heads)
-        kv_heads_of(heads, p, kv)
-        memory = p if memory is None else memory
-        sizes = (p, p), (memory, kv), (memory, kv), (p, p if q is None else q)
+        q, kv_heads = p if q is None else q, heads if kv_heads is None else kv_heads
+        tokens = p if memory is None else memory
+        check_sizes(p=p, n=n, heads=heads, q=q, memory=tokens, kv_heads=kv_heads)
+        kv_heads_of(heads, p, p)
+        require_kv_heads(heads, kv_heads)
+        require_rate(dropout, "dropout")
+        require_chunk(chunk)
+        kv = p // heads * kv_heads
         self.query_proj, self.key_proj, self.value_proj, self.output_proj = (
-            Dense(a, b, n, use_bias=use_bias, initializer=initializer, dtype=dtype, key=k)
-            for (a, b), k in zip(sizes, jax.random.split(key, 4), strict=True)
+            Dense(a, b, n, use_bias=use_bias, initializer=initializer, dtype=dtype, key=each)
+            for (a, b), each in zip(((p, p), (tokens, kv), (tokens, kv), (p, q)), jax.random.split(key, 4), strict=True)
         )
         self.heads = heads
         self.causal = causal
-        self.rotary = None if rotary is False else 10000.0 if rotary is True else float(rotary)
+        self.rotary = _base(rotary, p // heads * n * n)
+        if memory is not None:
+            self._require_no_rotary()
         self.dropout = dropout
         self.chunk = chunk
+        self.implementation = implementation
         self.inference = inference
 
     @property
@@ -96,72 +125,155 @@ class MultiheadAttention(eqx.Module):
 
     @property
     def kv_heads(self) -> int:
-        """Heads of the keys and values."""
+        """Heads of keys and values."""
         return self.key_proj.q * self.heads // self.p
 
     def __call__(
         self,
         x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
-        memory: Float[AnyArray, "*batch s {self.memory} {self.n} {self.n}"] | None = None,
+        memory: Float[AnyArray, "*batch s {self.memory} {self.n} {self.n}"] | KVMemory | None = None,
         *,
         mask: Bool[AnyArray, "*#batch #heads={self.heads} #t #s"] | Bool[AnyArray, "#t #s"] | None = None,
         bias: Float[AnyArray, "*#batch #heads={self.heads} #t #s"] | Float[AnyArray, "#t #s"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "*batch t {self.q} {self.n} {self.n}"]:
-        """Applies the layer.
+        """Lets each token of `x` attend to those of `memory`, or of `x` itself.
 
-        **Arguments:** `x`: `(*batch, t, p, n, n)`; `memory`: `(*batch, s, memory, n, n)`, x itself where `None`;
-        `mask`, `bias`: as for `functional.multihead_attention`; `key`: for dropout.
-        **Returns:** `(*batch, t, q, n, n)`.
-        **Raises:** `ContractError` for other axes.
+        **Arguments:** `x`: `(*batch, t, p, n, n)`; `memory`: `(*batch, s, memory, n, n)`, or the keys and values of
+        these from `memory_cache`; `x` where `None`; `mask`: True where a token of the memory takes part; `bias`: added
+        to the scores; both broadcast to `(*batch, heads, t, s)`; `key`: needed in training with dropout.
+        **Returns:** `(*batch, t, q, n, n)`; what sees no token is the bias of `output_proj`.
+        **Raises:** `ContractError` for axes that differ or do not broadcast; `ValueError` if the key is missing, for a
+        memory with `rotary`, whose positions are those of one sequence, and if `x` has not the neurons of a memory.
         """
-        Q, (K, V) = self._query(x, 0), self._memory(x if memory is None else memory, 0)
-        y = multihead_attention(Q, K, V, heads=self.heads, mask=mask, bias=bias, causal=self.causal)
-        return self.output_proj(y)
+        if isinstance(memory, KVMemory):
+            self._require_no_rotary()
+            keys, values = memory.keys, memory.values
+        elif memory is not None:
+            self._require_no_rotary()
+            keys, values = self.key_proj(memory), self.value_proj(memory)
+        else:
+            keys, values = self._own_keys(x, 0)
+        return self._attend(x, 0, keys, values, mask, bias, self.causal, key)
+
+    def memory_cache(self, memory: Float[AnyArray, "*batch s {self.memory} {self.n} {self.n}"]) -> KVMemory:
+        """The keys and values of a memory, which a decoder would else compute at each step: `layer(x, cache)`.
+
+        **Arguments:** `memory`: `(*batch, s, memory, n, n)`.
+        **Returns:** a `KVMemory`, to give in place of `memory`.
+        **Raises:** `ContractError` if the trailing axes are not `(s, memory, n, n)`; `ValueError` with `rotary`.
+        """
+        self._require_no_rotary()
+        return KVMemory(self.key_proj(memory), self.value_proj(memory))
 
     def initial_cache(self, length: int, batch_shape: tuple[int, ...] = (), dtype: DTypeLike | None = None) -> KVCache:
-        """An empty cache for `step`.
+        """An empty cache, for `step`.
 
-        **Arguments:** `length`: how many tokens it has room for; `batch_shape`: the leading axes of the tokens;
-        `dtype`: of what is kept, that of the weight where `None`.
+        **Arguments:** `length`: how many tokens it has room for; `batch_shape`: their leading axes; `dtype`: of what
+        is kept, where `None` that of the weights.
         **Returns:** a `KVCache`.
+        **Raises:** `ValueError` for a length below 1.
         """
         check_sizes(length=length)
-        empty = jnp.zeros((*batch_shape, length, self.key_proj.q, self.n, self.n), dtype or self.key_proj.weight.dtype)
+        dtype = self.key_proj.weight.dtype if dtype is None else dtype
+        empty = jnp.zeros((*batch_shape, length, self.key_proj.q, self.n, self.n), dtype)
         return KVCache(empty, empty, jnp.zeros((), jnp.int32))
 
     def step(
         self,
         cache: KVCache,
-        x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
+        x: Float[AnyArray, "{axes_after(cache,self.p)}"],
         *,
-        mask: Bool[AnyArray, "*#batch #heads={self.heads} #t #s"] | Bool[AnyArray, "#t #s"] | None = None,
+        mask: Bool[AnyArray, "*#batch #heads={self.heads} #t #length={cache.length}"]
+        | Bool[AnyArray, "#t #length={cache.length}"]
+        | None = None,
+        bias: Float[AnyArray, "*#batch #heads={self.heads} #t #length={cache.length}"]
+        | Float[AnyArray, "#t #length={cache.length}"]
+        | None = None,
         key: PRNGKeyArray | None = None,
     ) -> tuple[KVCache, Float[Array, "*batch t {self.q} {self.n} {self.n}"]]:
-        """The next tokens, which see those in the cache and one another.
+        """The next tokens, one or several, which see those in the cache and, up to themselves, one another.
 
-        **Arguments:** `cache`: of the tokens before; `x`: `(*batch, t, p, n, n)`; `mask`: over the places of the
-        cache; `key`: for dropout.
-        **Returns:** `(cache, y)`, y `(*batch, t, q, n, n)`.
-        **Raises:** `ContractError` for other axes.
+        Step by step, in whatever portions, this gives what a call gives for the whole sequence.
+
+        **Arguments:** `cache`: of the tokens before; `x`: `(*batch, t, p, n, n)`; `mask`, `bias`: as for a call, with
+        the places of the cache as memory; `key`: as for a call.
+        **Returns:** `(cache, y)`, y `(*batch, t, q, n, n)`. While tracing, where the place is unknown, tokens beyond
+        the length of the cache give NaN.
+        **Raises:** `ContractError` for axes that differ or do not broadcast; `ValueError` for tokens beyond the length
+        of the cache, for a layer that is not causal, and as for a call.
         """
-        t = x.shape[-4]
-        place = cache.index + jnp.arange(t)
-        Q, (K, V) = self._query(x, cache.index), self._memory(x, cache.index)
-        cache = cache.append(K, V)
-        seen = jnp.arange(cache.length) <= place[:, None]
-        if mask is not None:
-            seen = seen & mask
-        y = multihead_attention(Q, cache.keys, cache.values, heads=self.heads, mask=seen)
-        return cache, self.output_proj(y.astype(Q.dtype))
+        if not self.causal:
+            raise ValueError(
+                "`causal` (=False) must be True for `step`, as later tokens would change what has been given: build "
+                "with causal=True."
+            )
+        place = cache.index
+        keys, values = self._own_keys(x, place)
+        cache = cache.append(keys, values)
+        seen = jnp.arange(cache.length) <= place + jnp.arange(x.shape[-4])[:, None]
+        seen = seen if mask is None else seen & mask
+        return cache, self._attend(x, place, cache.keys, cache.values, seen, bias, False, key)
 
-    def _query(self, x: AnyArray, start_pos: int | Array) -> Array:
-        return self._placed(self.query_proj(x), self.heads, start_pos)
+    def _own_keys(self, x: AnyArray, start_pos: int | Array) -> tuple[Array, Array]:
+        if self.memory != self.p:
+            raise ValueError(
+                f"`memory` (=None) must be given, as keys are made of tokens of {self.memory} neurons, not of those of "
+                f"`x` (p={self.p}): give the tokens to attend to."
+            )
+        return self._turned(self.key_proj(x), self.kv_heads, start_pos), self.value_proj(x)
 
-    def _memory(self, memory: AnyArray, start_pos: int | Array) -> tuple[Array, Array]:
-        return self._placed(self.key_proj(memory), self.kv_heads, start_pos), self.value_proj(memory)
+    def _attend(
+        self,
+        x: AnyArray,
+        start_pos: int | Array,
+        keys: Array,
+        values: Array,
+        mask: AnyArray | None,
+        bias: AnyArray | None,
+        causal: bool,
+        key: PRNGKeyArray | None,
+    ) -> Array:
+        rate = 0.0 if self.inference else self.dropout
+        if key is None and (isinstance(rate, Tracer) or rate != 0):
+            raise ValueError(
+                f"`key` (=None) is needed by MultiheadAttention(dropout={rate}) in training: pass a key, or switch the "
+                "model to inference with eqx.nn.inference_mode(model)."
+            )
+        queries = self._turned(self.query_proj(x), self.heads, start_pos)
+        y = multihead_attention(
+            queries,
+            keys,
+            values,
+            heads=self.heads,
+            mask=mask,
+            bias=bias,
+            causal=causal,
+            chunk=self.chunk,
+            dropout=rate,
+            implementation=self.implementation,
+            key=key,
+        )
+        # A cache may be of a wider dtype.
+        return self.output_proj(y.astype(queries.dtype))
 
-    def _placed(self, tokens: Array, heads: int, start_pos: int | Array) -> Array:
+    def _turned(self, tokens: Array, heads: int, start_pos: int | Array) -> Array:
         if self.rotary is None:
             return tokens
         return rotary(tokens, heads=heads, start_pos=start_pos, base=self.rotary)
+
+    def _require_no_rotary(self) -> None:
+        if self.rotary is not None:
+            raise ValueError(
+                f"`rotary` (={self.rotary}) must be False where there is a `memory`, as the positions of two sequences "
+                "have nothing to do with one another: build with rotary=False."
+            )
+
+
+def _base(rotary: bool | float, features: int) -> float | None:
+    if rotary is False:
+        return None
+    base = _BASE if rotary is True else float(rotary)
+    require_base(base, "rotary")
+    require_pairs(features)
+    return base
