@@ -2,6 +2,7 @@
 
 from layer_table import (
     activation,
+    block,
     compose,
     conv,
     derived,
@@ -10,6 +11,7 @@ from layer_table import (
     encode,
     linear,
     lora,
+    matrix_scan,
     norm,
     pool,
     readout,
@@ -19,6 +21,7 @@ from layer_table import (
 
 FAMILIES = (
     activation,
+    block,
     compose,
     conv,
     derived,
@@ -27,6 +30,7 @@ FAMILIES = (
     encode,
     linear,
     lora,
+    matrix_scan,
     norm,
     pool,
     readout,
