@@ -47,7 +47,7 @@ class Stack(Composite):
     unroll: int | bool = eqx.field(static=True)
 
     def __init__(self, layers: Sequence[Layer], *, checkpoint: bool = False, unroll: int | bool = 1):
-        if not layers:
+        if len(layers) < 1:
             raise ValueError("`layers` (=()) must hold at least one layer: give equal layers.")
         if unroll < 1:
             raise ValueError(f"`unroll` (={unroll}) must be at least 1, or True: choose how many layers a turn has.")
@@ -198,12 +198,11 @@ def _on_top(leaves: tuple[jax.Array, ...]) -> jax.Array:
 
 
 def _as_taken(layer: Any, x: PyTree, y: PyTree) -> PyTree:
-    came, gives = (eqx.filter_eval_shape(lambda: tree) for tree in (x, y))
-    if not eqx.tree_equal(came, gives):
+    if not alike(x, y):
         shown = [eqx.tree_pformat(tree, short_arrays=True) for tree in (x, y)]
         raise ContractError(
-            f"{layer_name('layers[*]', layer)} must give what it takes, so that the next one takes it: it got {shown[0]}"
-            f" and gives {shown[1]}."
+            f"{layer_name('layers[*]', layer)} must give what it takes, for the next one to take: it got {shown[0]} "
+            f"and gives {shown[1]}."
         )
     return y
 
