@@ -1,4 +1,4 @@
-"""A constrained model: its weights obey after every step, out of every file, and under every transform."""
+"""A constrained model: its weights obey after every step and under every transform."""
 
 import dataclasses
 from typing import Any
@@ -10,52 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from constrained_chain import KEYS, LAWS, chain, draw, flat, require_laws, transposed
 from jax.test_util import check_grads
 from layer_table.row import drawn
 
-from matrinox import find, freeze, io, nn
+from matrinox import find, freeze, nn
 from matrinox.contract import ContractError
-from matrinox.functional.constrain import map_of
 from matrinox.nn.tied import TiedLeaf
-
-KEYS = jax.random.split(jax.random.key(0), 4)
-LAWS = {
-    "layers[0].weight": nn.Orthogonal(),
-    "layers[0].bias": nn.Symmetric(),
-    "layers[1].weight": nn.SpectralNorm(bound=0.8),
-    "layers[1].bias": nn.Antisymmetric(),
-    "layers[2].weight": nn.Orthogonal(per="matrix"),
-    "layers[2].bias": nn.Triangular(diagonal="positive"),
-}
-
-
-def chain(layers=3, p=2):
-    dense = [nn.Dense(p=p, q=p, n=2, initializer=drawn, key=key) for key in KEYS[:layers]]
-    return jax.tree.map(lambda leaf: 3 * leaf + 0.1 if eqx.is_inexact_array(leaf) else leaf, nn.Sequential(dense))
-
-
-def draw(*shape):
-    return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
-
-
-def transposed(x):
-    return np.swapaxes(x, -1, -2)
-
-
-def require_laws(model):
-    """That the weights obey `LAWS`, in float64."""
-    model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) if eqx.is_array(leaf) else leaf, model)
-    first, second, third = model.layers
-    flat = np.asarray(map_of(first.weight), np.float64)
-    np.testing.assert_allclose(flat @ flat.T, np.eye(4), atol=1e-5)
-    np.testing.assert_array_equal(first.bias, transposed(first.bias))
-    assert np.linalg.svd(map_of(second.weight), compute_uv=False)[0] <= 0.8 * (1 + 1e-5)
-    np.testing.assert_array_equal(second.bias, -transposed(second.bias))
-    np.testing.assert_allclose(
-        third.weight @ transposed(third.weight), np.broadcast_to(np.eye(2), (2, 2, 2, 2)), atol=1e-5
-    )
-    np.testing.assert_array_equal(third.bias[:, 0, 1], 0)
-    assert (third.bias[:, [0, 1], [0, 1]] > 0).all()
 
 
 def test_a_constrained_weight_by_hand():
@@ -124,8 +85,8 @@ def test_any_weight_of_a_layer_can_be_constrained(layer, path, shape):
     constrained = nn.Constrained(layer, {f"**.{path}": nn.Orthogonal(), "**.bias": nn.Triangular(diagonal="unit")})
     assert list(find(constrained, f"**.{path}")) == [f"model.{path}"]
     whole, x = constrained.whole(), draw(*shape)
-    flat = np.asarray(map_of(find(whole, path)[path]), np.float64)
-    gram = flat @ flat.T if len(flat) <= len(flat.T) else flat.T @ flat
+    matrix = flat(find(whole, path)[path])
+    gram = matrix @ matrix.T if len(matrix) <= len(matrix.T) else matrix.T @ matrix
     np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-6)
     np.testing.assert_array_equal(constrained(x), whole(x))
     (bias,) = find(whole, "**.bias").values()
@@ -162,62 +123,6 @@ def test_what_a_recurrent_layer_is_constrained_to_is_computed_once_for_all_steps
     assert names.count("svd") == 1
     assert "tanh" in within
     assert "svd" not in within
-
-
-def test_a_saved_model_loads_with_the_same_function(tmp_path):
-    one, x = nn.Constrained(chain(), LAWS), draw(2, 2, 2)
-    one = jax.tree.map(lambda leaf: leaf + 0.1 if eqx.is_inexact_array(leaf) else leaf, one)
-    io.save(tmp_path / "model.safetensors", one)
-    assert [leaf.path for leaf in io.read_header(tmp_path / "model.safetensors").arrays] == [
-        f"model.layers[{index}].{name}" for index in range(3) for name in ("weight", "bias")
-    ]
-    loaded = io.load(tmp_path / "model.safetensors", like=nn.Constrained(chain(), LAWS))
-    assert eqx.tree_equal(loaded, one)
-    np.testing.assert_array_equal(loaded(x), one(x))
-    io.save(tmp_path / "whole.safetensors", one.whole())
-    np.testing.assert_array_equal(io.load(tmp_path / "whole.safetensors", like=chain())(x), one(x))
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    q: int = dataclasses.field(default=3, metadata={"min": 1, "max": 8})
-
-
-class Scorer(eqx.Module):
-    layer: Any
-    config: Config = eqx.field(static=True)
-
-    def __init__(self, config, *, key):
-        self.layer = nn.Dense(p=2, q=config.q, n=2, key=key)
-        self.config = config
-
-    def __call__(self, x):
-        return self.layer(x)
-
-
-class RigidScorer(Scorer):
-    def __init__(self, config, *, key):
-        super().__init__(config, key=key)
-        self.layer = nn.Constrained(self.layer, {"weight": nn.Orthogonal()})
-
-
-def test_a_model_that_is_constrained_within_is_rebuilt_from_its_config(tmp_path):
-    model, x = RigidScorer(Config(), key=KEYS[0]), draw(2, 2, 2)
-    io.save(tmp_path / "model.safetensors", model)
-    loaded = io.load(tmp_path / "model.safetensors", RigidScorer)
-    assert eqx.tree_equal(loaded, model)
-    np.testing.assert_array_equal(loaded(x), model(x))
-
-
-def test_a_model_of_a_config_that_is_wrapped_is_a_plain_tree_and_its_whole_is_the_model(tmp_path):
-    scorer, x = Scorer(Config(), key=KEYS[0]), draw(2, 2, 2)
-    wrapped = nn.Constrained(scorer, {"layer.weight": nn.Orthogonal()})
-    io.save(tmp_path / "wrapped.safetensors", wrapped)
-    assert io.read_header(tmp_path / "wrapped.safetensors").architecture is None
-    loaded = io.load(tmp_path / "wrapped.safetensors", like=wrapped)
-    np.testing.assert_array_equal(loaded(x), wrapped(x))
-    io.save(tmp_path / "whole.safetensors", wrapped.whole())
-    np.testing.assert_array_equal(io.load(tmp_path / "whole.safetensors", Scorer)(x), wrapped(x))
 
 
 def test_frozen_leaves_stay_and_obey_as_the_others_move():
@@ -301,8 +206,8 @@ def test_weights_of_half_precision_obey_to_their_rounding():
     model = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16) if eqx.is_array(leaf) else leaf, chain())
     whole = nn.Constrained(model, LAWS).whole()
     assert all(leaf.dtype == jnp.bfloat16 for leaf in jax.tree.leaves(whole))
-    flat = np.asarray(map_of(whole.layers[0].weight), np.float64)
-    np.testing.assert_allclose(flat @ flat.T, np.eye(4), atol=2**-7)
+    matrix = flat(whole.layers[0].weight)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(4), atol=2**-7)
     np.testing.assert_array_equal(whole.layers[0].bias, transposed(whole.layers[0].bias))
 
 
@@ -340,64 +245,3 @@ def test_a_constrained_model_is_tied_where_both_places_are_constrained_alike():
     )
     with pytest.raises(ValueError, match=message):
         nn.Tied(half, {f"layers[0].model.{SECOND}": f"layers[0].model.{FIRST}"})
-
-
-class Rescaled(eqx.Module):
-    weight: jax.Array
-    scale: float
-    count: jax.Array
-
-    def __call__(self, x):
-        return self.scale * self.weight * x
-
-
-@pytest.mark.parametrize(
-    ("laws", "error", "message"),
-    [
-        ({}, ValueError, r"`constraints` \(=\{\}\) must hold at least one: give \{pattern: constraint\}"),
-        ({"wieght": nn.Symmetric()}, ValueError, r"'wieght'\) matches no leaf: the nearest of 3 paths is 'weight'"),
-        (
-            {"weight": jnp.abs, "w*": nn.Orthogonal()},
-            ValueError,
-            r"`constraints` names 'weight' twice, by 'weight' and by 'w\*': choose one",
-        ),
-        ({"scale": jnp.abs}, ContractError, r"names 'scale', of type float: only arrays of floats can be constrained"),
-        ({"count": jnp.abs}, ContractError, r"names 'count', of type array of int32: only arrays of floats"),
-        (
-            {"weight": nn.Symmetric()},
-            ContractError,
-            r"`constraints` puts Symmetric\(\) on 'weight' float32\[2, 3\]: it takes arrays whose last two axes are eq",
-        ),
-        (
-            {"weight": jnp.sum},
-            ContractError,
-            r"puts sum on 'weight' float32\[2, 3\], which makes .*shape=\(\).* of it: it must keep the shape",
-        ),
-        (
-            {"weight": nn.Symmetric},
-            TypeError,
-            r"has Symmetric for 'weight': give a constraint, as nn\.Symmetric\(\)",
-        ),
-        ({"weight": 3}, TypeError, r"has 3 for 'weight': give a constraint"),
-    ],
-    ids=["none", "misspelt", "twice", "number", "integers", "not square", "other shape", "class", "no function"],
-)
-def test_constraints_that_cannot_be_are_refused(laws, error, message):
-    with pytest.raises(error, match=message):
-        nn.Constrained(Rescaled(jnp.ones((2, 3)), 2.0, jnp.ones(2, int)), laws)
-
-
-def test_a_map_is_refused_where_there_is_none_and_so_is_what_is_no_model():
-    with pytest.raises(
-        ContractError, match=r"puts Orthogonal\(per='map'\) on 'layers\[0\]\.bias' float32\[2, 2, 2\]: it takes"
-    ):
-        nn.Constrained(chain(1), {"**.bias": nn.Orthogonal()})
-    with pytest.raises(TypeError, match=r"`model` \(=3\) must be callable|model as 3"):
-        nn.Constrained(3, {"weight": nn.Symmetric()})
-
-
-def test_a_constrained_leaf_that_is_taken_out_is_missed():
-    constrained = nn.Constrained(chain(2), {"layers[1].weight": nn.Orthogonal()})
-    shorter = eqx.tree_at(lambda c: c.model.layers[1], constrained, nn.Tanh())
-    with pytest.raises(ValueError, match=r"names 'layers\[1\]\.weight', no longer in the model: constrain the new one"):
-        shorter(draw(2, 2, 2))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from constrained_chain import flat
 
 from matrinox import nn
 from matrinox.contract import ContractError
@@ -24,17 +25,6 @@ every_constraint = pytest.mark.parametrize("law", ALL, ids=map(repr, ALL))
 
 def draw(*shape, dtype=np.float32):
     return jnp.asarray(np.random.default_rng(0).normal(size=shape), dtype)
-
-
-def flat(weight):
-    """The map `(q·n × p·k·n)`, by the indices of its definition."""
-    weight = np.asarray(weight, np.float64)
-    q, n, m = weight.shape[0], *weight.shape[-2:]
-    weight = weight.reshape(q, -1, n, m)
-    out = np.zeros((q * n, weight.shape[1] * m))
-    for (i, p), block in ((index, weight[index]) for index in np.ndindex(weight.shape[:2])):
-        out[i * n : (i + 1) * n, p * m : (p + 1) * m] = block
-    return out
 
 
 def test_constraints_worked_out_by_hand():
