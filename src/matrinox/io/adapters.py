@@ -15,6 +15,7 @@ from matrinox.io.errors import ModelFileError, show
 from matrinox.io.files import Path, one_error, read_tree, write_tree
 from matrinox.io.fingerprint import fingerprint
 from matrinox.io.header import Header
+from matrinox.io.leaves import Leaf
 from matrinox.nn.child import Layer
 from matrinox.nn.lora import Adapter, LoRA, adaptable, sides
 
@@ -100,10 +101,10 @@ def _skeleton(header: Header, base: Layer) -> PyTree:
             continue
         outputs, inputs, _ = sides(layer)
         rank = down.shape[0] if down and down.shape else 1
-        dtypes = [
-            leaf.dtype if leaf and leaf.kind == "array" and jnp.issubdtype(leaf.dtype, jnp.floating) else "float32"
-            for leaf in (down, up)
-        ]
-        arrays = zip(((rank, *inputs), (*outputs, rank)), dtypes, strict=True)
-        due[path] = _parts(*(jax.ShapeDtypeStruct(shape, jnp.dtype(dtype)) for shape, dtype in arrays), 1.0)
+        due[path] = _parts(_due(down, (rank, *inputs)), _due(up, (*outputs, rank)), 1.0)
     return due
+
+
+def _due(found: Leaf | None, shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+    floats = found is not None and found.kind == "array" and jnp.issubdtype(found.dtype, jnp.floating)
+    return jax.ShapeDtypeStruct(shape, found.dtype if found and floats else "float32")
