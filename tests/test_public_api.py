@@ -112,6 +112,20 @@ def example_arguments() -> dict[str, dict[str, Any]]:
     activations += "relud leaky_relud elu_powered elud sigmoidd tanhd softplusd sst sss".split()  # noqa: SIM905
     examples = {
         "functional.adjoint": {"W": params.W},
+        "functional.conjugation_dense": {
+            "weight": jnp.ones((3, 2)),
+            "trace_weight": jnp.ones((3, 2)),
+            "x": x,
+            "bias": jnp.ones((3,)),
+        },
+        "functional.conjugation_bilinear": {"left": jnp.ones((3, 2, 1)), "right": jnp.ones((3, 2, 1)), "x": x},
+        "functional.invariant_gate": {"weight": jnp.ones((2, 2, 3)), "x": x, "bias": jnp.ones((2,))},
+        "functional.bimap": {"weight": params.W, "x": x},
+        "functional.reeig": {"x": x},
+        "functional.logeig": {"x": x},
+        "functional.trace_powers": {"x": x},
+        "functional.characteristic_polynomial": {"x": x},
+        "functional.determinant_ratios": {"x": x},
         "functional.bilinear_dense": {"U": jnp.ones((3, 2, 1, 4, 4)), "V": jnp.ones((3, 2, 1, 4, 4)), "x": x},
         "functional.dense": {"params": params, "x": x},
         "functional.frobenius_score": {"Q": x, "K": x},
