@@ -51,5 +51,5 @@ def require_rate(rate: Rate, name: str = "rate") -> None:
 
     **Raises:** `ValueError`.
     """
-    if not isinstance(rate, Tracer) and not 0 <= rate < 1:
+    if not isinstance(rate, Tracer) and not 0 <= float(rate) < 1:
         raise ValueError(f"`{name}` (={rate}) must be from 0 up to, but not including, 1: choose the share to drop.")

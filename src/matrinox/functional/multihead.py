@@ -53,7 +53,7 @@ def multihead_attention(
     require_keys(K)
     require_rate(dropout, "dropout")
     require_chunk(chunk)
-    drops = isinstance(dropout, Tracer) or dropout != 0
+    drops = isinstance(dropout, Tracer) or float(dropout) != 0
     if drops and key is None:
         raise ValueError(
             f"`key` (=None) is needed for `dropout` (={dropout}): pass a key, or a rate of 0 in inference."

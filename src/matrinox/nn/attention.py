@@ -88,6 +88,9 @@ class MultiheadAttention(eqx.Module):
         require_kv_heads(heads, kv_heads)
         require_rate(dropout, "dropout")
         require_chunk(chunk)
+        self.rotary = _base(rotary, p // heads * n * n)
+        if memory is not None:
+            self._require_no_rotary()
         kv = p // heads * kv_heads
         self.query_proj, self.key_proj, self.value_proj, self.output_proj = (
             Dense(a, b, n, use_bias=use_bias, initializer=initializer, dtype=dtype, key=each)
@@ -95,9 +98,6 @@ class MultiheadAttention(eqx.Module):
         )
         self.heads = heads
         self.causal = causal
-        self.rotary = _base(rotary, p // heads * n * n)
-        if memory is not None:
-            self._require_no_rotary()
         self.dropout = dropout
         self.chunk = chunk
         self.implementation = implementation
@@ -235,7 +235,7 @@ class MultiheadAttention(eqx.Module):
         key: PRNGKeyArray | None,
     ) -> Array:
         rate = 0.0 if self.inference else self.dropout
-        if key is None and (isinstance(rate, Tracer) or rate != 0):
+        if key is None and (isinstance(rate, Tracer) or float(rate) != 0):
             raise ValueError(
                 f"`key` (=None) is needed by MultiheadAttention(dropout={rate}) in training: pass a key, or switch the "
                 "model to inference with eqx.nn.inference_mode(model)."

@@ -2,6 +2,7 @@
 
 from layer_table import (
     activation,
+    attention,
     block,
     compose,
     conv,
@@ -22,6 +23,7 @@ from layer_table import (
 
 FAMILIES = (
     activation,
+    attention,
     block,
     compose,
     conv,
