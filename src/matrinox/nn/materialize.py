@@ -19,7 +19,6 @@ from matrinox.nn.lazy import Lazy, name_of, open_sizes
 from matrinox.nn.lazy_sizes import options_of, read_sizes
 from matrinox.rand import KeyStream
 
-
 # Whether a layer is stateful may depend on its options, but hardly on its sizes: one that most groups and heads divide.
 _ANY_SIZE = 48
 
@@ -110,10 +109,11 @@ class _Trace:
 
     def probe(self, path: str, lazy: Lazy) -> eqx.Module:
         self.probed[path] = lazy
-        if not self._is_stateful(path, lazy):
-            return _Probe(lazy, path, self)
-        self.stateful.add(path)
-        return _StatefulProbe(lazy, path, self)
+        kind: Any = _Probe
+        if self._is_stateful(path, lazy):
+            self.stateful.add(path)
+            kind = _StatefulProbe
+        return kind(lazy, path, self)
 
     def _is_stateful(self, path: str, lazy: Lazy) -> bool:
         if not issubclass(lazy.layer_class, eqx.nn.StatefulLayer):
