@@ -94,7 +94,7 @@ def test_derivatives_are_finite_at_every_rank(n):
     for function in (orthogonalize, bound_spectral_norm):
         assert np.isfinite(function(x)).all()
         assert np.isfinite(slope(function, x)).all()
-    assert np.isfinite(jax.jit(jax.hessian(lambda x: jnp.sum(jnp.sin(orthogonalize(x)))))(x)).all()
+    assert np.isfinite(jax.jit(jax.hessian(lambda x: jnp.sum(jnp.sin(orthogonalize(x)))))(x[:3])).all()
     np.testing.assert_allclose(gram(orthogonalize(x)), np.broadcast_to(np.eye(n), x.shape), atol=1e-6)
 
 
