@@ -19,6 +19,8 @@ from matrinox.nn.base_recurrent import ParallelRecurrent, chosen, valid_steps
 from matrinox.nn.conv import Conv1d
 from matrinox.nn.linear import Dense, check_sizes
 
+_LARGEST_LOG = 80.0
+
 
 @contract
 class Mamba(ParallelRecurrent):
@@ -130,6 +132,11 @@ class Mamba(ParallelRecurrent):
         return self.A_log.shape[-3]
 
     @property
+    def rank(self) -> int:
+        """Neurons that the steps are drawn from."""
+        return self.delta_proj.p
+
+    @property
     def kernel(self) -> int:
         """Steps that the convolution sees, 1 without one."""
         return 1 if self.conv is None else self.conv.kernel[0]
@@ -203,7 +210,7 @@ class Mamba(ParallelRecurrent):
 
     def _convolved(self, window: AnyArray, u: Array, lengths: Array | None) -> tuple[Array, Array]:
         window, t = jnp.asarray(window), u.shape[-4]
-        if self.conv is None:
+        if self.conv is None or t == 0:
             return window, silu(u)
         seen = jnp.concatenate([window.astype(u.dtype), u], axis=-4)
         if lengths is None:
@@ -215,11 +222,11 @@ class Mamba(ParallelRecurrent):
 
     def _selected(self, u: Array) -> tuple[Array, Array, Array, Array, Array]:
         """Δ, A, B, C and D, as `selective_scan` takes them."""
-        rank = self.delta_proj.p
-        steps, B, C = jnp.split(self.select_proj(u), [rank, rank + self.state], axis=-3)
+        steps, B, C = jnp.split(self.select_proj(u), [self.rank, self.rank + self.state], axis=-3)
         # Small rates and steps next to large ones: in half precision decays near 1 would be 1.
         delta = softplus(widen(self.delta_proj(steps)))
-        return delta, -jnp.exp(widen(self.A_log)), B, C, self.D
+        # Where exp would overflow, a step of 0 would give 0 · ∞.
+        return delta, -jnp.exp(jnp.minimum(widen(self.A_log), _LARGEST_LOG)), B, C, self.D
 
 
 def _step_bias(delta_range: tuple[float, float], bias: Array | None, key: PRNGKeyArray) -> Array:
