@@ -6,7 +6,14 @@ from jax.extend.core import jaxprs_in_params
 from jax.test_util import check_grads
 
 from matrinox.contract import ContractError
-from matrinox.functional import dense, frobenius_score, matrix_attention, scaled_frobenius_score
+from matrinox.functional import (
+    apply_attention_weights,
+    dense,
+    dot_product_attention_logits,
+    frobenius_score,
+    matrix_attention,
+    scaled_frobenius_score,
+)
 from matrinox.params import MatrixParams
 
 SCORES = pytest.mark.parametrize("score_fn", [frobenius_score, scaled_frobenius_score])
@@ -178,6 +185,31 @@ def test_the_order_of_the_keys_does_not_matter(x64):
     )
 
 
+def test_logits_and_weights_by_hand():
+    Q = jnp.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+    K = jnp.array([[[[1.0, 0.0], [0.5, -1.0]]], [[[0.0, 0.0], [0.0, 2.0]]]])
+    logits = dot_product_attention_logits(Q, K)
+    assert logits.tolist() == [[-0.75, 4.0]]
+    np.testing.assert_array_equal(apply_attention_weights(logits, K), -0.75 * K[:1] + 4 * K[1:])
+
+
+def test_logits_softmax_and_weights_make_attention(x64):
+    Q, K, V = tokens(2, 2)
+    logits = dot_product_attention_logits(Q, K)
+    np.testing.assert_allclose(logits, np.einsum("...tpij,...spij->...ts", Q, K) / np.sqrt(8), rtol=1e-12)
+    np.testing.assert_allclose(
+        apply_attention_weights(jax.nn.softmax(logits), V), matrix_attention(None, Q, K, V), rtol=1e-12
+    )
+
+
+def test_logits_and_weights_of_half_precision_are_summed_in_float32():
+    ones = jnp.ones((300, 2, 2, 2), jnp.bfloat16)
+    # 300 terms of 1/512 stall at 1/2 in half precision.
+    y = apply_attention_weights(jnp.full((1, 300), 1 / 512, jnp.bfloat16), ones)
+    assert y.dtype == dot_product_attention_logits(ones, ones).dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(jnp.float32), 300 / 512, rtol=0.005)
+
+
 def test_wrong_shapes_are_refused():
     Q, K, V = (jnp.asarray(x) for x in tokens())
     with pytest.raises(ContractError, match=r"matrix_attention got V .*: axis -4 is 3, s is 4"):
@@ -192,6 +224,14 @@ def test_wrong_shapes_are_refused():
         frobenius_score(Q[0], K[0, :1])
     with pytest.raises(ContractError, match="axis -3 is 1, p is 2"):
         scaled_frobenius_score(Q[0], K[0, :1])
+
+
+def test_wrong_shapes_of_logits_and_weights_are_refused():
+    Q, K, V = (jnp.asarray(x) for x in tokens())
+    with pytest.raises(ContractError, match=r"dot_product_attention_logits got key .*: axis -3 is 1, p is 2"):
+        dot_product_attention_logits(Q, K[:, :1])
+    with pytest.raises(ContractError, match=r"apply_attention_weights got value .*: axis -4 is 3, s is 4"):
+        apply_attention_weights(jnp.ones((3, 4)), V[:3])
 
 
 def test_attention_to_nothing_is_refused():

@@ -41,6 +41,15 @@ def test_a_rate_that_is_an_array_may_be_traced_and_changes_no_dtype():
     assert np.array_equal(y, dropout(x, KEY, 0.25))
 
 
+def test_a_rate_that_is_an_array_is_checked_while_tracing():
+    run = jax.jit(lambda x: dropout(x, jax.random.key(0), rate))
+    rate = jnp.float32(0.5)
+    assert set(np.unique(run(jnp.ones(32)))) == {0, 2}
+    rate = jnp.float32(1.5)
+    with pytest.raises(ValueError, match=r"`rate` \(=1.5\) must be from 0 up to"):
+        run(jnp.ones(33))
+
+
 def test_a_rate_of_zero_changes_nothing():
     x = np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)
     assert np.array_equal(dropout(x, KEY, 0.0), x)
