@@ -71,7 +71,12 @@ from matrinox.nn.recurrent_stack import Bidirectional, StackedRecurrent
 from matrinox.nn.reduction_pool import Pool1d, Pool2d, Pool3d
 from matrinox.nn.running_norm import BatchNorm, ZNorm
 from matrinox.nn.ssm import Mamba
+from matrinox.nn.stack import Stack
 from matrinox.nn.tied import Tied
+from matrinox.nn.transformer import TransformerEncoderBlock
+from matrinox.nn.transformer_classifier import TransformerClassifier
+from matrinox.nn.transformer_decoder import TransformerDecoderBlock
+from matrinox.nn.transformer_stack import TransformerDecoder, TransformerEncoder
 
 __all__ = [
     "ELU",
@@ -186,6 +191,7 @@ __all__ = [
     "Softplusd",
     "SpectralNorm",
     "SpectralNormalization",
+    "Stack",
     "StackedRecurrent",
     "Sum",
     "SumPool1d",
@@ -198,6 +204,11 @@ __all__ = [
     "Tile",
     "Trace",
     "TracePowers",
+    "TransformerClassifier",
+    "TransformerDecoder",
+    "TransformerDecoderBlock",
+    "TransformerEncoder",
+    "TransformerEncoderBlock",
     "Triangular",
     "ZNorm",
     "activation_of",

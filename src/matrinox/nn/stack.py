@@ -14,6 +14,7 @@ from matrinox.nn.child import Layer, require_callable, takes_key
 from matrinox.nn.difference import alike, difference, is_array
 from matrinox.nn.joint import Axes, Composite, Flow, demands, layer_name, pass_through
 from matrinox.nn.lazy import Lazy
+from matrinox.nn.stacking import stacked
 from matrinox.paths import show
 
 
@@ -116,31 +117,26 @@ class Stack(Composite):
         key: PRNGKeyArray | None,
     ) -> tuple[PyTree, Any]:
         layers = self.layers
+        first = layers[0]
         _require_alike(layers)
-        called = getattr(layers[0], method, None)
+        called = getattr(first, method, None)
         if called is None:
-            kind = getattr(layers[0], "__qualname__", type(layers[0]).__name__)
+            kind = getattr(first, "__qualname__", type(first).__name__)
             raise TypeError(f"`layers` (of {kind}) must have the method `{method}`: stack layers that do.")
         keys = None if key is None or not takes_key(called) else jax.random.split(key, len(layers))
-        if method == "__call__" and len(layers) > 1 and _is_narrow(x, layers[0]):
-            # The loop keeps one dtype, that of half-precision x changes with the first layer.
-            x = layers[0](x, *shared, **options, **({} if keys is None else {"key": keys[0]}))
+        wide = _widened(x, first)
+        if method == "step":
+            x = wide
+        elif not alike(x, wide) and len(layers) > 1:
+            # The loop keeps one dtype, and the first layer widens half precision.
+            x = first(x, *shared, **options, **({} if keys is None else {"key": keys[0]}))
             layers, keys = layers[1:], None if keys is None else keys[1:]
         leaves = zip(*(filter(is_array, jax.tree.leaves(layer)) for layer in layers), strict=True)
-        like = jax.tree.map(lambda leaf: _Place() if is_array(leaf) else leaf, layers[0])
+        like = jax.tree.map(lambda leaf: _Place() if is_array(leaf) else leaf, first)
         x = jax.tree.map(lambda leaf: jnp.asarray(leaf) if is_array(leaf) else leaf, x)
+        options = dict(options)
         return _scan(
-            like,
-            tuple(leaves),
-            method,
-            cache,
-            x,
-            shared,
-            dict(options),
-            keys,
-            len(layers),
-            self.checkpoint,
-            self.unroll,
+            like, tuple(leaves), method, cache, x, shared, options, keys, len(layers), self.checkpoint, self.unroll
         )
 
 
@@ -185,16 +181,8 @@ def _scan(
         return _as_taken(layer, x, y), cache
 
     turn = jax.checkpoint(advance, prevent_cse=False) if checkpoint else advance
-    x, caches = jax.lax.scan(turn, x, (tuple(map(_on_top, leaves)), cache, keys), length=depth, unroll=unroll)
+    x, caches = jax.lax.scan(turn, x, (tuple(map(stacked, leaves)), cache, keys), length=depth, unroll=unroll)
     return caches, x
-
-
-def _on_top(leaves: tuple[jax.Array, ...]) -> jax.Array:
-    first = leaves[0]
-    if jnp.ndim(first) == 0:
-        return jnp.stack(leaves)
-    # One operation for each leaf, where `jnp.stack` has one more for every layer.
-    return jax.lax.concatenate(leaves, 0).reshape(len(leaves), *first.shape)
 
 
 def _as_taken(layer: Any, x: PyTree, y: PyTree) -> PyTree:
@@ -207,11 +195,14 @@ def _as_taken(layer: Any, x: PyTree, y: PyTree) -> PyTree:
     return y
 
 
-def _is_narrow(x: PyTree, layer: Any) -> bool:
-    """Whether the layer's weights are of a wider dtype than x, which it then gives."""
-    weights = [leaf for leaf in jax.tree.leaves(layer) if is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    taken = [leaf for leaf in jax.tree.leaves(x) if is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return any(jnp.result_type(leaf, *weights) != jnp.result_type(leaf) for leaf in taken)
+def _widened(x: PyTree, layer: Any) -> PyTree:
+    """x in the dtype that it has in common with the layer's weights."""
+
+    def is_inexact(leaf: Any) -> bool:
+        return is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+    weights = list(filter(is_inexact, jax.tree.leaves(layer)))
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.result_type(leaf, *weights)) if is_inexact(leaf) else leaf, x)
 
 
 def _require_stackable(layers: tuple[Layer, ...]) -> None:

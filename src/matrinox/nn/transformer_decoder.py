@@ -36,7 +36,7 @@ class DecoderCache(NamedTuple):
 
 @contract
 class TransformerDecoderBlock(BaseTransformerBlock):
-    """Tokens that attend to earlier ones and to a memory, then a feed-forward layer: `(*batch, t, p, n, n)` to the same.
+    """Tokens that attend to earlier ones, then to a memory, then a feed-forward layer: `(*batch, t, p, n, n)` kept.
 
     `x ← x + attention(norm(x))`, `x ← x + cross_attention(norm(x), memory)`, `x ← x + feed_forward(norm(x))`, or with
     the normalisation behind each sum, as in `TransformerEncoderBlock`. The memory is what an encoder gives.

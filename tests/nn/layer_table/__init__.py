@@ -19,6 +19,7 @@ from layer_table import (
     readout,
     recurrent,
     ssm,
+    transformer,
 )
 
 FAMILIES = (
@@ -40,5 +41,6 @@ FAMILIES = (
     readout,
     recurrent,
     ssm,
+    transformer,
 )
 ROWS = {name: row for family in FAMILIES for name, row in family.ROWS.items()}
