@@ -39,7 +39,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(name, near):
 
 
 def test_what_is_no_choice_is_refused():
-    with pytest.raises(ValueError, match=r"`activation` \(='swish'\) must be a layer, .* sst, sss\.$"):
+    with pytest.raises(ValueError, match=r"`activation` \(='swish'\) must be a layer, .* sst, sss, reeig, logeig\.$"):
         nn.activation_of("swish")
     with pytest.raises(TypeError, match=r"`activation` \(=ReLU\) must not be a class: build a layer, as ReLU\(…\)"):
         nn.activation_of(nn.ReLU)

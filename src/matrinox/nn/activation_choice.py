@@ -17,6 +17,7 @@ from matrinox.initializers import Initializer, gain_of, variance_scaling
 from matrinox.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from matrinox.nn.child import Layer, require_built
 from matrinox.nn.determinant_activation import SSS, SST, ELUd, ELUPowered, LeakyReLUd, ReLUd, Sigmoidd, Softplusd, Tanhd
+from matrinox.nn.eigenvalue import LogEig, ReEig
 
 Activation: TypeAlias = str | Layer
 """The name of an activation of `functional`, such as `"relu"` or `"relud"`; or a layer, or a function."""
@@ -40,6 +41,8 @@ _LAYERS: dict[str, Callable[[], Layer]] = {
     "softplusd": Softplusd,
     "sst": SST,
     "sss": SSS,
+    "reeig": ReEig,
+    "logeig": LogEig,
 }
 # Layers that treat entries by themselves; and those that pass a matrix or not by the sign of its determinant, which is
 # as often positive for a matrix of any side as for one number.
