@@ -12,17 +12,19 @@ from matrinox import io, nn
 
 
 def test_a_saved_model_loads_with_the_same_function(tmp_path):
-    one, x = nn.Constrained(chain(), LAWS), draw(2, 2, 2)
+    laws = {path: law for path, law in LAWS.items() if path.startswith("layers[0]")}
+    one, x = nn.Constrained(chain(1), laws), draw(2, 2, 2)
     one = jax.tree.map(lambda leaf: leaf + 0.1 if eqx.is_inexact_array(leaf) else leaf, one)
     io.save(tmp_path / "model.safetensors", one)
     assert [leaf.path for leaf in io.read_header(tmp_path / "model.safetensors").arrays] == [
-        f"model.layers[{index}].{name}" for index in range(3) for name in ("weight", "bias")
+        "model.layers[0].weight",
+        "model.layers[0].bias",
     ]
-    loaded = io.load(tmp_path / "model.safetensors", like=nn.Constrained(chain(), LAWS))
+    loaded = io.load(tmp_path / "model.safetensors", like=nn.Constrained(chain(1), laws))
     assert eqx.tree_equal(loaded, one)
     np.testing.assert_array_equal(loaded(x), one(x))
     io.save(tmp_path / "whole.safetensors", one.whole())
-    np.testing.assert_array_equal(io.load(tmp_path / "whole.safetensors", like=chain())(x), one(x))
+    np.testing.assert_array_equal(io.load(tmp_path / "whole.safetensors", like=chain(1))(x), one(x))
 
 
 @dataclasses.dataclass(frozen=True)
