@@ -1,0 +1,22 @@
+"""Every example in the docstrings of the rooms about models is run."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import matrinox.bridge
+import matrinox.inspect
+import matrinox.transforms
+
+MODULES = [
+    f"{room.__name__}.{module.name}"
+    for room in (matrinox.transforms, matrinox.inspect, matrinox.bridge)
+    for module in pkgutil.iter_modules(room.__path__)
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_run(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
