@@ -39,21 +39,22 @@ def bench_chunks(case, gradient):
     options = dict(SCORES[case])
     keys = jax.random.split(jax.random.key(0), 4)
     tokens = [jax.random.normal(key, (TOKENS, P, N, N)) for key in keys[:3]]
-    # Only the bias is learnt, and so has a gradient.
-    mask = jax.random.bernoulli(keys[3], 0.5, options.pop("mask")) if "mask" in options else None
-    scores = [jax.random.normal(keys[3], options.pop("bias"))] if "bias" in options else []
+    scores = {}
+    if "mask" in options:
+        scores["mask"] = jax.random.bernoulli(keys[3], 0.5, options.pop("mask"))
+    if "bias" in options:
+        scores["bias"] = jax.random.normal(keys[3], options.pop("bias"))
+    learns = range(4 if "bias" in scores else 3)
 
     def attend(chunk):
-        def run(Q, K, V, *bias):
-            given = {"bias": bias[0]} if bias else {}
-            return multihead_attention(Q, K, V, heads=HEADS, mask=mask, chunk=chunk, **given, **options)
+        def run(Q, K, V, *rest):
+            given = dict(zip(scores, rest, strict=True))
+            return multihead_attention(Q, K, V, heads=HEADS, chunk=chunk, **given, **options)
 
-        if not gradient:
-            return run
-        return jax.grad(lambda *operands: jnp.sum(run(*operands) ** 2), range(3 + len(scores)))
+        return jax.grad(lambda *operands: jnp.sum(run(*operands) ** 2), learns) if gradient else run
 
-    whole_memory, whole_time = measured(attend(None), (*tokens, *scores))
+    whole_memory, whole_time = measured(attend(None), (*tokens, *scores.values()))
     print(f"\n{case}, {'gradient' if gradient else 'values'}: {whole_memory:.0f} MiB, {whole_time:.0f} ms at once")
     for chunk in CHUNKS:
-        memory, duration = measured(attend(chunk), (*tokens, *scores))
+        memory, duration = measured(attend(chunk), (*tokens, *scores.values()))
         print(f"  chunk {chunk}: {memory / whole_memory:.4f} of the memory, {duration / whole_time:.2f} of the time")
