@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,7 +82,8 @@ def test_a_stack_that_takes_entries_one_by_one_commutes_with_no_change_of_basis(
     moved = conjugate(x, g).astype(np.float32)
     dense = nn.Dense(3, 2, n, initializer=drawn, key=key)
     for wrong in (stack(n, activation=nn.ReLU()), stack(n, last=dense)):
-        assert error(wrong(moved), conjugate(wrong(x), g)) > 0.01
+        run = eqx.filter_jit(wrong)
+        assert error(run(moved), conjugate(run(x), g)) > 0.01
 
 
 def test_activations_by_determinants_commute_with_every_change_of_basis(x64):
@@ -122,7 +124,7 @@ def test_the_default_weights_keep_the_variance_of_the_entries():
         nn.ConjugationBilinear(32, 64, 4, rank=3, key=key),
         nn.ConjugationBilinear(32, 64, 4, rank=3, commutator=True, key=key),
     ):
-        assert float(jnp.mean(layer(x) ** 2)) == pytest.approx(1.0, rel=0.1)
+        assert float(jnp.mean(eqx.filter_jit(layer)(x) ** 2)) == pytest.approx(1.0, rel=0.1)
 
 
 def test_precision_is_kept_and_used_and_highest_by_default():
