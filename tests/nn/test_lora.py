@@ -424,3 +424,20 @@ def test_adapters_that_do_not_fit_are_refused():
         Adapter(jnp.zeros((0, 2, 2)), jnp.zeros((2, 2, 0)), alpha=1.0, inputs=(1, 3))
     with pytest.raises(ContractError, match=r"Adapter got up float32\[2, 2, 3\]"):
         Adapter(jnp.zeros((1, 2, 2)), jnp.zeros((2, 2, 3)), alpha=1.0, inputs=(1, 3))
+
+
+def test_a_base_whose_adapted_layer_was_replaced_is_refused():
+    adapted, x = adapted_model("layers[0]"), draw(3, 2, 2)
+    gone = eqx.tree_at(lambda adapted: adapted.model.layers[0], adapted, nn.Tanh())
+    with pytest.raises(
+        ValueError, match=r"changes 'layers\[0\]\.weight', no longer in the model: adapt the new one anew"
+    ):
+        gone(x)
+    other = nn.Dense(p=1, q=1, n=2, **OPTIONS)
+    with pytest.raises(
+        ContractError,
+        match=r"changes 'layers\[0\]\.weight' \[4, 3, 2, 2\], which is \[1, 1, 2, 2\] by now: adapt the new one anew",
+    ):
+        eqx.tree_at(lambda adapted: adapted.model.layers[0], adapted, other)(x)
+    with pytest.raises(ContractError, match=r"which is a str by now"):
+        eqx.tree_at(lambda adapted: adapted.model.layers[0].weight, adapted, "none").merge()

@@ -128,6 +128,7 @@ class LoRA(Derived):
         """The base with every change added, of which only the adapters get a gradient.
 
         **Returns:** a model of the base's kind, for its methods and its layers.
+        **Raises:** `ValueError` if a weight that is adapted is no longer there; `ContractError` if its shape is another.
         """
         still = jax.tree.map(
             lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, self.model
@@ -312,7 +313,7 @@ def _require_fit(model: PyTree, adapters: Mapping[str, Adapter]) -> None:
         layer = layers[path]
         if (adapter.shape, adapter.inputs) != (layer.weight.shape, sides(layer)[2]):
             mine, due = (
-                f"[{', '.join(map(str, shape))}] by inputs along {inputs}"
+                f"{list(shape)} by inputs along {inputs}"
                 for shape, inputs in ((adapter.shape, adapter.inputs), (layer.weight.shape, sides(layer)[2]))
             )
             raise ContractError(
@@ -325,7 +326,23 @@ def _changed(model: PyTree, adapters: Mapping[str, Adapter], sign: int) -> Any:
     weights = {f"{path}.weight".removeprefix("."): adapter for path, adapter in adapters.items()}
 
     def changed(path: tuple[Any, ...], leaf: Any) -> Any:
-        adapter = weights.get(show(path))
-        return leaf if adapter is None else (widen(leaf) + sign * adapter.delta).astype(leaf.dtype)
+        adapter = weights.pop(show(path), None)
+        if adapter is None:
+            return leaf
+        if getattr(leaf, "shape", None) != adapter.shape:
+            raise ContractError(
+                f"`adapters` changes {show(path)!r} {list(adapter.shape)}, which is {_of_shape(leaf)} by now: adapt the"
+                " new one anew."
+            )
+        return (widen(leaf) + sign * adapter.delta).astype(leaf.dtype)
 
-    return jtu.tree_map_with_path(changed, model)
+    model = jtu.tree_map_with_path(changed, model)
+    if weights:
+        raise ValueError(
+            f"`adapters` changes {', '.join(map(repr, weights))}, no longer in the model: adapt the new one anew."
+        )
+    return model
+
+
+def _of_shape(leaf: Any) -> str:
+    return f"{list(leaf.shape)}" if hasattr(leaf, "shape") else f"a {type(leaf).__name__}"
