@@ -21,7 +21,8 @@ from matrinox.contract.checked import MARK
 from matrinox.params import MatrixParams
 
 MODULES = [
-    *("contract", "paths", "rand", "initializers", "params", "functional", "nn", "io", "data", "train", "zoo"),
+    *("contract", "paths", "rand", "initializers", "params", "functional", "nn", "transforms", "inspect", "bridge"),
+    *("io", "data", "train", "zoo"),
 ]
 
 
@@ -179,6 +180,16 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.lstm_step": {"params": fused[4], "carry": (h, h), "x": x},
         "functional.diagonal_scan": {"a": grids[1], "u": grids[1], "h": x},
         "functional.matrix_scan": {"a": grids[1], "u": grids[1], "h": x},
+        "functional.snap": {"h": x, "table": jnp.ones((x.shape[-3], 3, *x.shape[-2:]))},
+        "functional.squared_distances": {"h": x, "table": jnp.ones((x.shape[-3], 3, *x.shape[-2:]))},
+        "functional.snapping_scan": {
+            "a": grids[1],
+            "u": grids[1],
+            "h": x,
+            "table": jnp.ones((x.shape[-3], 3, *x.shape[-2:])),
+            "every": 2,
+            "position": jnp.zeros((), int),
+        },
         "functional.selective_scan": {
             "u": grids[1],
             "delta": grids[1],

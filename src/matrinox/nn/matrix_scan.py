@@ -123,15 +123,14 @@ class MatrixScan(ParallelRecurrent):
 
         proj = dense(transition_key)
         proj = eqx.tree_at(lambda dense: dense.weight, proj, noise * proj.weight)
-        dtype = proj.weight.dtype
         self.transition_proj = proj
         self.input_proj = dense(input_key) if use_input else None
-        self.start = jnp.broadcast_to(jnp.eye(n, dtype=dtype), (q, n, n)) if initial == "learned" else None
+        self.start = jnp.broadcast_to(jnp.eye(n, dtype=proj.weight.dtype), (q, n, n)) if initial == "learned" else None
         self.table = None
         if entries is not None:
             # The QR factorisation behind it knows no half precision.
-            drawn = jax.random.orthogonal(table_key, n, (q, entries), jnp.promote_types(dtype, jnp.float32))
-            self.table = drawn.astype(dtype)
+            drawn = jax.random.orthogonal(table_key, n, (q, entries), jnp.promote_types(proj.weight.dtype, jnp.float32))
+            self.table = drawn.astype(proj.weight.dtype)
         self.transition = transition
         self.determinants = determinants
         self.bound = bound
