@@ -128,7 +128,7 @@ class LoRA(Derived):
         """The base with every change added, of which only the adapters get a gradient.
 
         **Returns:** a model of the base's kind, for its methods and its layers.
-        **Raises:** `ValueError` if a weight that is adapted is no longer there; `ContractError` if its shape is another.
+        **Raises:** `ValueError` if a weight that is adapted is no longer there, `ContractError` for another shape.
         """
         still = jax.tree.map(
             lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, self.model
