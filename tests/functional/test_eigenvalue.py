@@ -87,6 +87,12 @@ def test_derivatives_in_single_precision_are_those_in_double_precision(matrix):
             np.testing.assert_allclose(np.asarray(ours, float) / size, exact / size, atol=2e-4)
 
 
+def test_the_slope_of_the_logarithm_is_right_where_its_curvature_is_beyond_the_range_of_floats():
+    x = 1e-22 * jnp.eye(2)
+    slope = jax.jit(jax.grad(lambda x: jnp.trace(logeig(x, 1e-30))))(x)
+    np.testing.assert_allclose(slope * 1e-22, np.eye(2), rtol=1e-5, atol=1e-6)
+
+
 def test_a_third_derivative_is_refused():
     with pytest.raises(ValueError, match=r"has first and second derivatives, not a third: differentiate it twice"):
         jax.eval_shape(jax.jacfwd(jax.jacfwd(jax.jacfwd(logeig))), jnp.eye(2))

@@ -141,7 +141,9 @@ def _second(function: _Scalar, eps: float, a: Array, b: Array, c: Array) -> Arra
     gap = jnp.where(close, 1, high - low)
     apart = (_first(function, eps, high, middle) - _first(function, eps, middle, low)) / gap
     curvature = jnp.where(low > eps, function.curvature(jnp.where(low > eps, mean, 1)), 0)
-    return jnp.where(close, curvature, apart)
+    # Of tiny eigenvalues it may be beyond the range of floats, and times the D that is 0 would be NaN.
+    largest = jnp.finfo(mean.dtype).max
+    return jnp.clip(jnp.where(close, curvature, apart), -largest, largest)
 
 
 def _eigh(x: Array) -> tuple[Array, Array]:
