@@ -13,7 +13,7 @@ from matrinox.contract.nearest import nearest
 from matrinox.functional.precision import widen
 
 Method: TypeAlias = Literal["associative", "sequential"]
-"""`"associative"`: in log t parallel steps, with more work in all. `"sequential"`: in t steps."""
+"""`"associative"`: in log t parallel steps, with more work in all. `"sequential"`: in t steps, faster on a CPU."""
 
 _Product = Callable[[Array, Array], Array]
 

@@ -64,7 +64,7 @@ def selective_scan(
         return h, jnp.moveaxis(y, 0, -4)
 
     part = at_once if method == "associative" else in_turn
-    run = part if chunk is None else _in_chunks(part, chunk)
+    run = part if chunk is None or chunk >= t else _in_chunks(part, chunk)
     after, y = run(start.astype(wide), (u, delta, B, C)) if t else (start, jnp.zeros_like(u))
     y = y if D is None else y + widen(D) * u
     return after.astype(start.dtype), y.astype(dtype)

@@ -35,8 +35,9 @@ class Mamba(ParallelRecurrent):
     `inner`: neurons that have a state, 2 · max(p, q) where `None`; `kernel`: steps that the convolution sees, `None`
     for no convolution; `rank`: neurons that the steps are drawn from, one for each 32 inner ones where `None`;
     `delta_range`: least and largest step at the start, for an input of 0; `reverse`: from the last step to the first;
-    `method`, `chunk`: as for `functional.selective_scan`; `use_bias`: of the maps in and out; `initializer`: of all
-    weights but that of the steps; `dtype`: of all, the default float where `None`; `key`: one key.
+    `method`, `chunk`: as for `functional.selective_scan`, `"sequential"` being faster on a CPU; `use_bias`: of the maps
+    in and out; `initializer`: of all weights but that of the steps; `dtype`: of all, the default float where `None`;
+    `key`: one key.
     **Raises:** `ValueError` for a size below 1, for a `delta_range` that is not `0 < least <= largest`, and for another
     `method`.
     **Source:** Gu and Dao 2023, arXiv 2312.00752; mamba_ssm, `Mamba`; TorchLean, its Mamba-style layer.
