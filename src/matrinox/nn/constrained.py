@@ -36,9 +36,9 @@ class Constrained(Derived):
     begin at `model`, as in `freeze(constrained, "model.layers[0].**")`.
 
     A call computes each map once, however many steps a recurrent layer takes. Symmetric and triangular weights cost
-    next to nothing, a bounded spectral norm some products of the weight with itself, and an orthogonal one a singular
-    value decomposition: of a `Dense` layer with p·n = q·n = 64, about the layer's time over a few hundred examples. To
-    call a trained model often, call `whole()` once and that instead.
+    next to nothing, the spectral norm of a map some products of its shorter side, and an orthogonal weight a singular
+    value decomposition, which may take several times as long as the layer. To call a trained model often, call
+    `whole()` once and what it gives instead.
 
     **Arguments:** `model`: a callable module; `constraints`: patterns and a constraint for each: `nn.Symmetric`,
     `nn.Antisymmetric`, `nn.Triangular`, `nn.Orthogonal`, `nn.SpectralNorm`, or any function of an array, such as
