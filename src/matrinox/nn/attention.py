@@ -39,13 +39,12 @@ class MultiheadAttention(eqx.Module):
     **Source:** Vaswani et al. 2017, arXiv 1706.03762; TorchLean, `multiHeadAttention`; `eqx.nn.MultiheadAttention`.
 
     >>> import jax, jax.numpy as jnp
-    >>> layer = MultiheadAttention(p=4, n=3, heads=2, kv_heads=1, causal=True, rotary=True, key=jax.random.key(0))
-    >>> x = jax.random.normal(jax.random.key(1), (32, 10, 4, 3, 3))
-    >>> y = layer(x)
-    >>> cache, first = layer.step(layer.initial_cache(length=10, batch_shape=(32,)), x[:, :9])
-    >>> cache, last = layer.step(cache, x[:, 9:])
-    >>> bool(jnp.allclose(jnp.concatenate([first, last], axis=1), y, atol=1e-5))
-    True
+    >>> layer = MultiheadAttention(p=4, n=3, heads=2, causal=True, key=jax.random.key(0))
+    >>> layer(jnp.ones((32, 10, 4, 3, 3))).shape
+    (32, 10, 4, 3, 3)
+    >>> cache, y = layer.step(layer.initial_cache(length=10, batch_shape=(32,)), jnp.ones((32, 1, 4, 3, 3)))
+    >>> y.shape
+    (32, 1, 4, 3, 3)
     """
 
     query_proj: Dense
