@@ -16,8 +16,9 @@ from matrinox.io.files import Path, one_error, read_tree, write_tree
 from matrinox.io.fingerprint import fingerprint
 from matrinox.io.header import Header
 from matrinox.io.leaves import Leaf
+from matrinox.nn.adapter import Adapter, adaptable, sides
 from matrinox.nn.child import Layer
-from matrinox.nn.lora import Adapter, LoRA, adaptable, sides
+from matrinox.nn.lora import LoRA
 
 ARCHITECTURE = "LoRA"
 
