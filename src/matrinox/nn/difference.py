@@ -45,7 +45,8 @@ def _equal(a: Any, b: Any) -> bool:
 
 def _difference(a: Any, b: Any, path: tuple[Any, ...]) -> tuple[str, str, str] | None:
     (children, treedef), (others, other_treedef) = _one_level(a), _one_level(b)
-    leaf = jtu.treedef_is_leaf(treedef) or jtu.treedef_is_leaf(other_treedef)
+    # A module without parts, which JAX too takes for a leaf, is none here.
+    leaf = jtu.all_leaves([a]) or jtu.all_leaves([b])
     if leaf or type(a) is not type(b):
         return None if leaf and _alike_leaves(a, b) else (show(path), _say(a), _say(b))
     for field in dataclasses.fields(a) if isinstance(a, eqx.Module) else ():
@@ -53,7 +54,7 @@ def _difference(a: Any, b: Any, path: tuple[Any, ...]) -> tuple[str, str, str] |
         if field.metadata.get("static", False) and not _equal(mine, theirs):
             return show((*path, jtu.GetAttrKey(field.name))), _say(mine), _say(theirs)
     if [key for key, _ in children] != [key for key, _ in others]:
-        return show(path), f"{len(children)} parts", f"{len(others)} parts"
+        return show(path), _parts(children), _parts(others)
     for (key, child), (_, other) in zip(children, others, strict=True):
         found = _difference(child, other, path + key)
         if found:
@@ -63,6 +64,10 @@ def _difference(a: Any, b: Any, path: tuple[Any, ...]) -> tuple[str, str, str] |
 
 def _one_level(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
     return jtu.tree_flatten_with_path(node, is_leaf=lambda part: part is not node)
+
+
+def _parts(children: list[tuple[Any, Any]]) -> str:
+    return f"of {', '.join(show(key) for key, _ in children) or 'nothing'}"
 
 
 def _say(value: Any) -> str:
