@@ -95,6 +95,9 @@ def test_down_keeps_the_variance_of_what_it_takes():
 
 
 def test_the_layers_that_can_be_adapted_are_found_at_any_depth():
-    model = [nn.BranchSum([KINDS["Dense"][0], nn.Tanh()]), {"past": nn.Recurrent(KINDS["LSTMCell"][0])}]
-    assert list(adaptable(model)) == ["[0].branches[0]", "[1]['past'].cell"]
+    model = [
+        nn.Residual(KINDS["Dense"][0], shortcut=KINDS["transposed Dense"][0]),
+        {"past": nn.Recurrent(KINDS["LSTMCell"][0])},
+    ]
+    assert list(adaptable(model)) == ["[0].body", "[0].shortcut", "[1]['past'].cell"]
     assert adaptable(nn.Tanh()) == {}
