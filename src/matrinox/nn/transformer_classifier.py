@@ -153,14 +153,19 @@ class TransformerClassifier(eqx.Module):
         if valid is not None:
             takes_part = jnp.asarray(valid)[..., None, None, :]
             mask = takes_part if mask is None else takes_part & mask
+            # A weight of 0 keeps no NaN out: what padding holds is taken away before.
+            x = _where(valid, x)
         y = self.encoder(x, mask=mask, key=key)
         if self.readout == "first":
             return self.head(y[..., 0, :, :, :])
         if valid is not None:
-            # What padding holds, a NaN too, is not to reach the head, nor come back through the gradient.
-            y = jnp.where(jnp.asarray(valid)[..., None, None, None], y, 0)
+            y = _where(valid, y)
         if self.readout == "flatten":
             return self.head(y.reshape(*y.shape[:-4], math.prod(y.shape[-4:-2]), *y.shape[-2:]))
         count = y.shape[-4] if valid is None else jnp.maximum(jnp.sum(valid, axis=-1), 1)[..., None, None, None]
         total = jnp.sum(y, axis=-4, dtype=jnp.promote_types(y.dtype, jnp.float32))
         return self.head((total / count).astype(y.dtype))
+
+
+def _where(valid: AnyArray, x: Array) -> Array:
+    return jnp.where(jnp.asarray(valid)[..., None, None, None], x, 0)
