@@ -1,0 +1,41 @@
+"""Leaves of the trees that transforms see: which can be differentiated by, and what they are called in messages."""
+
+from typing import Any
+
+import equinox as eqx
+
+_MOST_PATHS = 8
+
+
+def is_quantity(value: Any) -> bool:
+    """Whether a value is an array with a unit (saiunit's `Quantity`), which counts as one leaf."""
+    # By name: units are an extra, and may not be installed.
+    return type(value).__module__.partition(".")[0] == "saiunit" and hasattr(value, "mantissa")
+
+
+def magnitude(leaf: Any) -> Any:
+    """A leaf without its unit."""
+    return leaf.mantissa if is_quantity(leaf) else leaf
+
+
+def is_float_array(leaf: Any) -> bool:
+    """Whether a leaf is an array of floats or complex numbers, with a unit or without."""
+    return eqx.is_inexact_array(magnitude(leaf))
+
+
+def is_float(leaf: Any) -> bool:
+    """Whether a leaf is an array or a Python number of floats or complex numbers, with a unit or without."""
+    return eqx.is_inexact_array_like(magnitude(leaf))
+
+
+def describe(leaf: Any) -> str:
+    """A leaf in a message: `int32[3]`, or its type's name."""
+    if hasattr(leaf, "dtype") and hasattr(leaf, "shape"):
+        return f"{leaf.dtype}[{', '.join(map(str, leaf.shape))}]"
+    return type(leaf).__name__
+
+
+def listed(paths: list[str]) -> str:
+    """The paths, or the first of many."""
+    rest = len(paths) - _MOST_PATHS
+    return ", ".join(paths[:_MOST_PATHS]) + (f" and {rest} more" if rest > 0 else "")
