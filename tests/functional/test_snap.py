@@ -65,11 +65,14 @@ def test_the_gradient_of_snapping_goes_straight_through_and_to_the_chosen_entry(
 def test_a_snapping_scan_is_a_loop_that_snaps(x64, with_input):
     a, h = draw(3, 7, 2, 2, 2), draw(3, 2, 2, 2, seed=2)
     u = draw(3, 7, 2, 2, 2, seed=3) if with_input else None
-    for every, position in ((3, [0, 1, 2]), (1, [0, 0, 0]), (9, [0, 2, 8])):
+    for every, position, method in (
+        (3, [0, 1, 2], "associative"),
+        (1, [0, 0, 0], "associative"),
+        (9, [0, 2, 8], "sequential"),
+    ):
         expected = [by_hand(a[i], None if u is None else u[i], h[i], every, position[i]) for i in range(3)]
-        for method in ("associative", "sequential"):
-            states = scan(a, u, h, TABLE, every=every, position=np.array(position), method=method)
-            np.testing.assert_allclose(states, np.stack(expected), atol=1e-12)
+        states = scan(a, u, h, TABLE, every=every, position=np.array(position), method=method)
+        np.testing.assert_allclose(states, np.stack(expected), atol=1e-12)
     start = scan(a, u, h, TABLE, every=3)
     np.testing.assert_allclose(start[0], by_hand(a[0], None if u is None else u[0], h[0], 3, 0), atol=1e-12)
 

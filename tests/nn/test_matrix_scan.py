@@ -70,7 +70,8 @@ def test_it_equals_a_loop_in_numpy_in_float64(x64, options):
     np.testing.assert_allclose(layer(x), by_hand(layer, x), rtol=1e-10, atol=1e-10)
 
 
-@SNAPPING
+# Either with segments of a quarter, or with one of all steps.
+@pytest.mark.parametrize("snap", [None, 16])
 def test_an_associative_scan_equals_a_sequential_one_in_values_and_gradients(snap):
     layers = [snapping(snap, method=method) for method in ("associative", "sequential")]
     x, weight = draw(2, 64, 2, 2, 2), draw(2, 64, 2, 2, 2, seed=1) / 8
@@ -103,9 +104,8 @@ def test_steps_and_chunks_give_what_the_whole_gives(snap):
 
 
 @SNAPPING
-@pytest.mark.parametrize("reverse", [False, True])
-def test_a_padded_example_is_the_example_by_itself(snap, reverse):
-    layer, x = snapping(snap, reverse=reverse), draw(3, 5, 2, 2, 2)
+def test_a_padded_example_is_the_example_by_itself(snap):
+    layer, x = snapping(snap, reverse=True), draw(3, 5, 2, 2, 2)
     x[1, 2:] = np.nan
     carry, y = layer.scan(x, lengths=np.array([5, 2, 0]))
     alone, expected = layer.scan(x[1:2, :2])

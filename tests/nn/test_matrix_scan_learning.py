@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from matrinox import nn
 from matrinox.functional import squared_distances
@@ -76,6 +77,7 @@ def start(seed):
     return nn.MatrixScan(**sizes, use_input=False, use_bias=False, noise=1.0, key=jax.random.key(seed))
 
 
+@pytest.mark.slow
 def test_s3_is_learnt_from_words_of_up_to_eight_letters_and_every_word_of_200_is_right():
     layer = train(start(0), 0)
     assert right(layer, 8) == 1
