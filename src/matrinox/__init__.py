@@ -10,6 +10,7 @@ from matrinox.params import MatrixParams, init
 from matrinox.paths import find, replace, select
 from matrinox.rand import KeyStream
 from matrinox.train import freeze
+from matrinox.transforms import grad, hessian, jacfwd, jacobian, jacrev, value_and_grad
 
 __version__ = version("matrinox")
 
@@ -24,9 +25,14 @@ __all__ = [
     "find",
     "freeze",
     "functional",
+    "grad",
+    "hessian",
     "init",
     "initializers",
     "io",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "load",
     "load_adapters",
     "lora",
@@ -36,5 +42,6 @@ __all__ = [
     "save_adapters",
     "select",
     "train",
+    "value_and_grad",
     "zoo",
 ]

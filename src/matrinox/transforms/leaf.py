@@ -25,7 +25,7 @@ def is_float_array(leaf: Any) -> bool:
 
 def is_float(leaf: Any) -> bool:
     """Whether a leaf is an array or a Python number of floats or complex numbers, with a unit or without."""
-    return eqx.is_inexact_array_like(magnitude(leaf))
+    return is_float_array(leaf) or isinstance(magnitude(leaf), float | complex)
 
 
 def describe(leaf: Any) -> str:

@@ -19,7 +19,8 @@ from matrinox.transforms.transformed import Transformed, name_of
 _Function = Callable[..., Any]
 _Swap = Callable[[eqx.Module], Any]
 _JITTED = (type(jax.jit(lambda: None)), type(eqx.filter_jit(lambda: None)))
-_FUNCTIONS = (FunctionType, MethodType, Transformed, functools.partial, eqx.Partial, *_JITTED)
+_FUNCTIONS = (FunctionType, MethodType, Transformed, functools.partial, eqx.Module, *_JITTED)
+_CONTAINERS = (list, tuple, dict)
 # What these hold by name is their own; what they close over may be the user's, as in `jax.vmap(loss)`.
 _LIBRARIES = {"beartype", "equinox", "functools", "jax", "jaxtyping", "matrinox", "numpy", "optax"}
 
@@ -77,15 +78,26 @@ def _bound(func: _Function) -> _Bound | None:
     """The model, and the function with another in its place."""
     if isinstance(func, Transformed):
         return _through(func.func, func.of)
-    if isinstance(func, MethodType | eqx.Module) and is_model(getattr(func, "__self__", None)):
+    if isinstance(func, MethodType) and is_model(func.__self__):
         return func.__self__, lambda new: functools.partial(func.__func__, new)
-    if isinstance(func, functools.partial | eqx.Partial):
+    if isinstance(func, functools.partial):
         inner = _through(func.func, lambda new: functools.partial(new, *func.args, **func.keywords))
         return inner or _bound_argument(func)
     if isinstance(func, _JITTED[1]):
         # Its cache knows functions by what they are made of: the rebuilt one is not compiled again.
         return _through(func.__wrapped__, eqx.filter_jit)
-    return (func, lambda new: new) if is_model(func) else None
+    if is_model(func):
+        return func, lambda new: new
+    return _wrapped(func) if isinstance(func, eqx.Module) else None
+
+
+def _wrapped(wrapper: Any) -> _Bound | None:
+    """Equinox's own wrappers, of a bound method say, are trees in which the model is a branch."""
+    models = [node for node in jax.tree.leaves(wrapper, is_leaf=is_model) if is_model(node)]
+    if not models:
+        return None
+    model = next((model for model in models if _has_floats(model)), models[0])
+    return model, lambda new: jax.tree.map(lambda node: new if node is model else node, wrapper, is_leaf=is_model)
 
 
 def _through(inner: _Function, outer: Callable[[_Function], _Function]) -> _Bound | None:
@@ -149,13 +161,15 @@ class _Rebuild:
         self.done: dict[int, tuple[Any, Any]] = {}
 
     def value(self, value: Any) -> Any:
+        """A model swapped, a function or a container rebuilt; anything else as it is."""
         if is_model(value):
             return self.swap(value)
-        if isinstance(value, _FUNCTIONS):
+        if isinstance(value, _FUNCTIONS) or type(value) in _CONTAINERS:
             return self.function(value)
         return value
 
     def function(self, func: Any) -> Any:
+        """The function rebuilt, or itself if no model is in it; each is rebuilt once."""
         if id(func) not in self.done:
             self.done[id(func)] = func, func
             self.done[id(func)] = func, self._rebuilt(func)
@@ -167,16 +181,26 @@ class _Rebuild:
         if isinstance(func, Transformed):
             inner = self.value(func.func)
             return func if inner is func.func else func.of(inner)
-        if isinstance(func, MethodType) or (isinstance(func, eqx.Module) and hasattr(func, "__self__")):
+        if isinstance(func, MethodType):
             owner = self.value(func.__self__)
             return func if owner is func.__self__ else functools.partial(func.__func__, owner)
-        if isinstance(func, functools.partial | eqx.Partial):
+        if isinstance(func, functools.partial):
             return self._partial(func)
+        if isinstance(func, eqx.Module) or type(func) in _CONTAINERS:
+            return self._tree(func)
         if hasattr(func, MARK):
             # A function under contract keeps its checked forms by size: they are made anew around the new one.
             inner = self.value(func.__wrapped__)
             return func if inner is func.__wrapped__ else checked(inner, {})
         return self._plain(func) if isinstance(func, FunctionType) else func
+
+    def _tree(self, tree: Any) -> Any:
+        def is_leaf(node: Any) -> bool:
+            return node is not tree and (is_model(node) or isinstance(node, _FUNCTIONS) or type(node) in _CONTAINERS)
+
+        leaves, structure = jax.tree.flatten(tree, is_leaf=is_leaf)
+        new = [self.value(leaf) for leaf in leaves]
+        return tree if _same(leaves, new) else jax.tree.unflatten(structure, new)
 
     def _refused(self, func: Any) -> Any:
         held: list[eqx.Module] = []

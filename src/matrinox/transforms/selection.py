@@ -17,6 +17,7 @@ What is carried along, undifferentiated, is `None` in `inputs`.
 A transform returns `Transformed(name, func, run)`, so that another transform sees through it.
 """
 
+import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -80,8 +81,8 @@ def take_out(
     reached = reach(func, args, kwargs)
     if reached.argument in keys:
         raise ValueError(
-            f"`grad_states` selects leaves of the argument {_described(reached.argument)} of {name_of(func)}, which is "
-            "selected itself: leave out one of the two."
+            f"`grad_states` selects leaves of the argument {_described(func, reached.argument)} of {name_of(func)}, "
+            "which is selected itself: leave out one of the two."
         )
     var, put = pick(reached.module, grad_states, check=check_states)
 
@@ -177,11 +178,15 @@ def _halves(func: Any, key: int | str, argument: PyTree) -> tuple[PyTree, PyTree
         seen = jtu.tree_flatten_with_path(argument, is_leaf=is_quantity)[0]
         kinds = ", ".join(f"{show(path)} {describe(leaf)}".strip() for path, leaf in seen[:4]) or "nothing"
         raise TypeError(
-            f"{name_of(func)} cannot be differentiated by its argument {_described(key)}, which holds {kinds}: pass "
-            "floats, or select another with `argnums` or `argnames`."
+            f"{name_of(func)} cannot be differentiated by its argument {_described(func, key)}, which holds {kinds}: "
+            "pass floats, or select another with `argnums` or `argnames`."
         )
     return eqx.partition(argument, mask, is_leaf=is_quantity)
 
 
-def _described(key: int | str | None) -> str:
-    return f"number {key}" if isinstance(key, int) else f"`{key}`"
+def _described(func: Callable[..., Any], key: int | str | None) -> str:
+    try:
+        names = list(inspect.signature(func).parameters)
+    except (TypeError, ValueError):
+        names = []
+    return f"{key} (`{names[key]}`)" if isinstance(key, int) and key < len(names) else f"`{key}`"

@@ -127,10 +127,11 @@ def _by_mask(mask: Any, module: _Marked) -> PyTree:
 def _by_function(function: Callable[[Any], Any], module: _Marked) -> PyTree:
     try:
         found = function(module.tree)
-    except Exception:
+    except Exception as error:
         # A filter may ask a leaf for what the module does not have, such as `ndim`.
         kept = _kept(function, module)
         if kept is None:
+            error.add_note(f"`grad_states` was asked of {module.kind}, which has {listed(module.paths)}.")
             raise
         return kept
     if isinstance(found, bool | np.bool_):

@@ -39,4 +39,4 @@ def name_of(func: Callable[..., Any]) -> str:
     """How a function is called in messages: `Model.loss`, `grad(loss)`, `Model` for a module."""
     inner = getattr(func, "func", func) if not isinstance(func, Transformed) else func
     name = getattr(inner, "__qualname__", None) or type(inner).__name__
-    return name.replace("<locals>.", "").rpartition(".<locals>")[2]
+    return name.rpartition("<locals>.")[2]
