@@ -1,3 +1,6 @@
 """What a model is, told without running it: shapes, costs, spectra, and why it was compiled again."""
 
-__all__: list[str] = []
+from matrinox.inspect.check import check
+from matrinox.inspect.report import Report, Row
+
+__all__ = ["Report", "Row", "check"]
