@@ -1,10 +1,16 @@
-"""Leaves of the trees that transforms see: which can be differentiated by, and what they are called in messages."""
+"""The trees that transforms see: their models and leaves, which can be differentiated by, and words for messages."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import equinox as eqx
 
 _MOST_PATHS = 8
+
+
+def is_model(value: Any) -> TypeGuard[eqx.Module]:
+    """Whether a value is a module that holds parameters, and not one of equinox's wrappers of functions."""
+    room = type(value).__module__
+    return isinstance(value, eqx.Module) and (not room.startswith("equinox.") or room.startswith("equinox.nn."))
 
 
 def is_quantity(value: Any) -> bool:

@@ -30,8 +30,8 @@ from jaxtyping import PyTree
 
 from matrinox.contract.nearest import guess
 from matrinox.paths import show
-from matrinox.transforms.leaf import describe, is_float, is_float_array, is_quantity
-from matrinox.transforms.reach import is_model, reach
+from matrinox.transforms.leaf import describe, is_float, is_float_array, is_model, is_quantity
+from matrinox.transforms.reach import reach
 from matrinox.transforms.states import pick
 from matrinox.transforms.transformed import name_of
 
@@ -59,9 +59,12 @@ def take_out(
         argnums = 0
     positions = argnums_of(argnums)
     names = argnames_of(argnames)
-    keys = [*([] if positions is None else [positions] if isinstance(positions, int) else positions), *(names or ())]
+    keys: list[Any] = [
+        *([] if positions is None else [positions] if isinstance(positions, int) else positions),
+        *(names or ()),
+    ]
     _check_call(func, keys, args, kwargs)
-    arguments = {key: _halves(func, key, (kwargs if isinstance(key, str) else args)[key]) for key in keys}
+    arguments = {key: _halves(func, key, kwargs[key] if isinstance(key, str) else args[key]) for key in keys}
 
     def placed(parts: PyTree) -> tuple[tuple[Any, ...], dict[str, Any]]:
         new = dict(zip(arguments, _arguments_in(parts, positions, names), strict=True))
@@ -101,9 +104,8 @@ def argnums_of(argnums: Argnums) -> int | tuple[int, ...] | None:
     """
     if argnums is None:
         return None
-    several = isinstance(argnums, Sequence) and not isinstance(argnums, str)
     numbers = []
-    for number in argnums if several else [argnums]:
+    for number in argnums if isinstance(argnums, Sequence) else [argnums]:
         if isinstance(number, bool | np.bool_):
             raise ValueError(f"`argnums` (={argnums!r}) must be positions, not truth values: write 0 or 1.")
         try:
@@ -116,7 +118,7 @@ def argnums_of(argnums: Argnums) -> int | tuple[int, ...] | None:
         raise ValueError(f"`argnums` (={argnums!r}) must not be negative: count the arguments from the front.")
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"`argnums` (={argnums!r}) names an argument twice: name each once.")
-    return tuple(numbers) if several else numbers[0]
+    return tuple(numbers) if isinstance(argnums, Sequence) else numbers[0]
 
 
 def argnames_of(argnames: Argnames) -> tuple[str, ...] | None:

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from matrinox.paths import find, show
-from matrinox.transforms.leaf import describe, is_float_array, is_quantity, listed
-from matrinox.transforms.reach import is_model
+from matrinox.transforms.leaf import describe, is_float_array, is_model, is_quantity, listed
 
 
 def pick(module: eqx.Module, selection: Any, *, check: bool = True) -> tuple[PyTree, Callable[[PyTree], Any]]:

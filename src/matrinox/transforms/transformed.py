@@ -1,7 +1,10 @@
 """What every transform returns: a function that remembers what it was made of, so that others can see through it."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import equinox as eqx
 
 
 class Transformed:
@@ -37,6 +40,6 @@ class Transformed:
 
 def name_of(func: Callable[..., Any]) -> str:
     """How a function is called in messages: `Model.loss`, `grad(loss)`, `Model` for a module."""
-    inner = getattr(func, "func", func) if not isinstance(func, Transformed) else func
+    inner = func.func if isinstance(func, functools.partial | eqx.Partial) else func
     name = getattr(inner, "__qualname__", None) or type(inner).__name__
     return name.rpartition("<locals>.")[2]

@@ -1,0 +1,137 @@
+"""A function rebuilt around another model, where it closes over one: new cells, new globals, and nothing mutated."""
+
+import dis
+import functools
+from collections.abc import Callable
+from types import CellType, CodeType, FunctionType, MethodType
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from matrinox.contract.checked import MARK, checked
+from matrinox.transforms.leaf import is_model
+from matrinox.transforms.transformed import Transformed, name_of
+
+FILTER_JITTED: type = type(eqx.filter_jit(lambda: None))
+_JITTED: tuple[type, ...] = (type(jax.jit(lambda: None)), FILTER_JITTED)
+_FUNCTIONS: tuple[type, ...] = (FunctionType, MethodType, Transformed, functools.partial, eqx.Module, *_JITTED)
+_CONTAINERS = (list, tuple, dict)
+# What these hold by name is their own; what they close over may be the user's, as in `jax.vmap(loss)`.
+_LIBRARIES = {"beartype", "equinox", "functools", "jax", "jaxtyping", "matrinox", "numpy", "optax"}
+
+
+class Rebuild:
+    """A function with `swap(module)` in place of every module that it closes over, in the functions it holds too."""
+
+    def __init__(self, swap: Callable[[eqx.Module], Any], jitted: list[str]):
+        self.swap, self.jitted = swap, jitted
+        # The function itself is kept too: the identity of one that is gone is given to another.
+        self.done: dict[int, tuple[Any, Any]] = {}
+
+    def value(self, value: Any) -> Any:
+        """A model swapped, a function or a container rebuilt; anything else as it is."""
+        if is_model(value):
+            return self.swap(value)
+        if isinstance(value, _FUNCTIONS) or type(value) in _CONTAINERS:
+            return self.function(value)
+        return value
+
+    def function(self, func: Any) -> Any:
+        """The function rebuilt, or itself if no model is in it; each is rebuilt once."""
+        if id(func) not in self.done:
+            self.done[id(func)] = func, func
+            self.done[id(func)] = func, self._rebuilt(func)
+        return self.done[id(func)][1]
+
+    def _rebuilt(self, func: Any) -> Any:
+        if isinstance(func, _JITTED):
+            return self._refused(func)
+        if isinstance(func, Transformed):
+            inner = self.value(func.func)
+            return func if inner is func.func else func.of(inner)
+        if isinstance(func, MethodType):
+            owner = self.value(func.__self__)
+            return func if owner is func.__self__ else functools.partial(func.__func__, owner)
+        if isinstance(func, functools.partial):
+            return self._partial(func)
+        if isinstance(func, eqx.Module) or type(func) in _CONTAINERS:
+            return self._tree(func)
+        if hasattr(func, MARK):
+            # A function under contract keeps its checked forms by size: they are made anew around the new one.
+            inner = self.value(func.__wrapped__)
+            return func if inner is func.__wrapped__ else checked(inner, {})
+        return self._plain(func) if isinstance(func, FunctionType) else func
+
+    def _tree(self, tree: Any) -> Any:
+        def is_leaf(node: Any) -> bool:
+            return node is not tree and (is_model(node) or isinstance(node, _FUNCTIONS) or type(node) in _CONTAINERS)
+
+        leaves, structure = jax.tree.flatten(tree, is_leaf=is_leaf)
+        new = [self.value(leaf) for leaf in leaves]
+        return tree if _same(leaves, new) else jax.tree.unflatten(structure, new)
+
+    def _refused(self, func: Any) -> Any:
+        held: list[eqx.Module] = []
+        Rebuild(lambda module: held.append(module) or module, self.jitted).value(func.__wrapped__)
+        if held:
+            self.jitted.append(name_of(func.__wrapped__))
+        return func
+
+    def _partial(self, func: Any) -> Any:
+        inner, args = self.value(func.func), [self.value(value) for value in func.args]
+        keywords = {name: self.value(value) for name, value in func.keywords.items()}
+        old = [func.func, *func.args, *func.keywords.values()]
+        return func if _same(old, [inner, *args, *keywords.values()]) else functools.partial(inner, *args, **keywords)
+
+    def _plain(self, func: FunctionType) -> FunctionType:
+        old_cells = func.__closure__ or ()
+        cells = tuple(CellType() for _ in old_cells)
+        globals_ = dict(func.__globals__)
+        new = FunctionType(func.__code__, globals_, func.__name__, func.__defaults__, cells)
+        # Before its cells are filled: a recursive function closes over itself.
+        self.done[id(func)] = func, new
+        changed = False
+        for old, cell in zip(old_cells, cells, strict=True):
+            try:
+                content = old.cell_contents
+            except ValueError:
+                # A name that is not bound yet.
+                continue
+            cell.cell_contents = self.value(content)
+            changed |= cell.cell_contents is not content and content is not func
+        for name in _named_globals(func):
+            globals_[name] = self.value(func.__globals__[name])
+            changed |= globals_[name] is not func.__globals__[name] and func.__globals__[name] is not func
+        defaults = tuple(self.value(value) for value in func.__defaults__ or ())
+        keywords = {name: self.value(value) for name, value in (func.__kwdefaults__ or {}).items()}
+        changed |= not _same(func.__defaults__ or (), defaults)
+        changed |= not _same((func.__kwdefaults__ or {}).values(), keywords.values())
+        if not changed:
+            return func
+        new.__defaults__, new.__kwdefaults__ = func.__defaults__ and defaults, func.__kwdefaults__ and keywords
+        new.__qualname__, new.__doc__, new.__annotations__ = func.__qualname__, func.__doc__, func.__annotations__
+        new.__dict__.update(func.__dict__)
+        return new
+
+
+def _same(old: Any, new: Any) -> bool:
+    return all(before is after for before, after in zip(old, new, strict=True))
+
+
+def _named_globals(func: FunctionType) -> list[str]:
+    """Which globals may lead to a model: modules, and functions of the same package."""
+    package = (func.__module__ or "").partition(".")[0]
+    if package in _LIBRARIES:
+        return []
+    named = {name: func.__globals__[name] for name in _loaded(func.__code__) if name in func.__globals__}
+    return [
+        name
+        for name, value in named.items()
+        if not isinstance(value, FunctionType) or (value.__module__ or "").partition(".")[0] == package
+    ]
+
+
+def _loaded(code: CodeType) -> set[str]:
+    names = {str(step.argval) for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return names.union(*(_loaded(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
