@@ -16,3 +16,17 @@ def compiled_programs_are_dropped():
     """Kept over all modules, thousands of compiled programs would take more memory than small machines have."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_programs_are_compiled_quickly(request):
+    """Layers and their functions run once or twice in a test: to optimise their machine code takes longer than that.
+
+    Modules marked `optimised` get the programs that users get, as those of all other rooms do: they train, or look at
+    what is compiled.
+    """
+    quick = request.path.parent.name in ("functional", "nn") and not request.node.get_closest_marker("optimised")
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", before or quick)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

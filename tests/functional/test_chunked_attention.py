@@ -8,6 +8,8 @@ from jax.test_util import check_jvp
 
 from matrinox.functional import multihead_attention
 
+pytestmark = pytest.mark.optimised
+
 
 def draw(seed, *shape):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)

@@ -10,6 +10,8 @@ from matrinox import io, nn
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.paths import find
 
+pytestmark = pytest.mark.optimised
+
 KEYS = jax.random.split(jax.random.key(0), 4)
 X = jax.random.normal(KEYS[3], (2, 2, 3, 3))
 
