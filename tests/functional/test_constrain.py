@@ -117,6 +117,16 @@ def test_bfloat16_is_computed_in_float32():
         np.testing.assert_array_equal(y, function(x.astype(jnp.float32)).astype(jnp.bfloat16))
 
 
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [(orthogonalize, (3, 2)), (bound_spectral_norm, (3, 2)), (bound_spectral_norm, (33, 33))],
+    ids=["orthogonal", "bounded", "bounded by products"],
+)
+def test_values_and_slopes_are_as_exact_as_float32_where_products_by_default_are_not(function, shape):
+    text = jax.jit(jax.value_and_grad(lambda x: jnp.sum(function(x)))).lower(jnp.ones(shape)).as_text()
+    assert 0 < text.count("dot_general") == text.count("[HIGHEST, HIGHEST]")
+
+
 def test_a_bound_that_is_not_positive_is_refused():
     for bound in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(ValueError, match=r"`bound` \(=.*\) must be positive and finite: choose 1"):

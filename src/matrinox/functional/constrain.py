@@ -12,7 +12,7 @@ from jaxtyping import Float
 from matrinox.contract import AnyArray, contract
 from matrinox.contract.nearest import nearest
 from matrinox.functional.matrix_norm import spectral_norm
-from matrinox.functional.precision import widen
+from matrinox.functional.precision import exact_product, widen
 
 Diagonal = Literal["free", "unit", "positive"]
 _DIAGONALS = ("free", "unit", "positive")
@@ -179,7 +179,7 @@ def _spectral_norm(x: Array) -> Array:
     scaled = x / scale if rows < columns else _transposed(x / scale)
     if large:
         return _by_squaring(scaled) * scale[..., 0, 0]
-    squares = spectral_norm((scaled @ _transposed(scaled))[..., None, :, :])[..., 0]
+    squares = spectral_norm(exact_product(scaled, _transposed(scaled))[..., None, :, :])[..., 0]
     # The root's slope at 0 is infinite; times the zero that flows on, it would be NaN.
     roots = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
     return roots * scale[..., 0, 0]
@@ -200,19 +200,19 @@ def _by_squaring(x: Array) -> Array:
 def _by_squaring_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (x,), (dx,) = primals, tangents
     norm, projector = _norm_and_projector(x)
-    return norm, jnp.sum(projector @ x * dx, axis=(-2, -1)) / jnp.where(norm > 0, norm, 1)
+    return norm, jnp.sum(exact_product(projector, x) * dx, axis=(-2, -1)) / jnp.where(norm > 0, norm, 1)
 
 
 def _norm_and_projector(x: Array) -> tuple[Array, Array]:
     """The norm, and `G^N / tr G^N`, which projects on the left singular vectors of it, divided by their number."""
-    gram = x @ _transposed(x)
+    gram = exact_product(x, _transposed(x))
     trace = jnp.trace(gram, axis1=-2, axis2=-1)
     some = trace > 0
     trace = jnp.where(some, trace, 1)
 
     def square(carry: tuple[Array, Array], share: Array) -> tuple[tuple[Array, Array], None]:
         power, logarithm = carry
-        power = power @ power
+        power = exact_product(power, power)
         trace = jnp.where(some, jnp.trace(power, axis1=-2, axis2=-1), 1)
         return (power / trace[..., None, None], logarithm + share * jnp.log(trace)), None
 
@@ -242,9 +242,10 @@ def _polar_of_2(x: Array) -> Array:
 @jax.custom_jvp
 def _polar(x: Array) -> Array:
     left, _, right = jnp.linalg.svd(x, full_matrices=False)
-    u = left @ right
+    u = exact_product(left, right)
     # One Newton–Schulz step takes an error of a few roundings to one: products of thousands keep their norm.
-    return u + u @ (jnp.eye(x.shape[-1], dtype=x.dtype) - _transposed(u) @ u) / 2
+    rest = jnp.eye(x.shape[-1], dtype=x.dtype) - exact_product(_transposed(u), u)
+    return u + exact_product(u, rest) / 2
 
 
 @_polar.defjvp
@@ -252,26 +253,26 @@ def _polar_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Ar
     # From X = U H with UᵀU = I: dU = U Ω + (I − U Uᵀ) dX H⁻¹, where Ω is skew and H Ω + Ω H = Uᵀ dX − dXᵀ U.
     (x,), (dx,) = primals, tangents
     u = _polar(x)
-    h = _transposed(u) @ x
+    h = exact_product(_transposed(u), x)
     h = (h + _transposed(h)) / 2
-    inner = _transposed(u) @ dx
+    inner = exact_product(_transposed(u), dx)
     # Solved implicitly, derivatives of any order have no differences of singular values in their denominators.
     values, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(h))
     turn = _solved(
-        lambda w: h @ w + w @ h,
-        lambda w: _transposed(vectors) @ w @ vectors,
-        lambda w: vectors @ w @ _transposed(vectors),
+        lambda w: exact_product(h, w) + exact_product(w, h),
+        lambda w: exact_product(exact_product(_transposed(vectors), w), vectors),
+        lambda w: exact_product(exact_product(vectors, w), _transposed(vectors)),
         values[..., :, None] + values[..., None, :],
         inner - _transposed(inner),
     )
-    du = u @ turn
+    du = exact_product(u, turn)
     if x.shape[-2] > x.shape[-1]:
         outer = _solved(
-            lambda w: w @ h,
-            lambda w: w @ vectors,
-            lambda w: w @ _transposed(vectors),
+            lambda w: exact_product(w, h),
+            lambda w: exact_product(w, vectors),
+            lambda w: exact_product(w, _transposed(vectors)),
             values[..., None, :],
-            dx - u @ inner,
+            dx - exact_product(u, inner),
         )
         du = du + outer
     return u, du

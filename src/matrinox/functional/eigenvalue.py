@@ -12,7 +12,7 @@ from jaxtyping import Float
 from matrinox.contract import AnyArray, contract
 from matrinox.functional.constrain import symmetrize
 from matrinox.functional.norm import require_eps
-from matrinox.functional.precision import widen
+from matrinox.functional.precision import exact_product, widen
 
 
 @contract
@@ -153,8 +153,7 @@ def _eigh(x: Array) -> tuple[Array, Array]:
 
 def _in_basis(vectors: Array, x: Array) -> Array:
     """`U X Uᵀ`, symmetric to the last bit."""
-    product = jnp.matmul(vectors, x, precision="highest")
-    return symmetrize(jnp.matmul(product, _transposed(vectors), precision="highest"))
+    return symmetrize(exact_product(exact_product(vectors, x), _transposed(vectors)))
 
 
 def _transposed(x: Array) -> Array:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional.determinant import det
-from matrinox.functional.precision import widen
+from matrinox.functional.precision import exact_product, widen
 
 
 @contract
@@ -35,7 +35,7 @@ def trace_powers(
     power = wide = widen(x)
     products = [power]
     while 2 * len(products) < count:
-        power = _product(power, wide)
+        power = exact_product(power, wide)
         products.append(power)
     traces = [jnp.trace(product, axis1=-2, axis2=-1) for product in products]
     for k in range(len(products) + 1, count + 1):
@@ -62,7 +62,7 @@ def characteristic_polynomial(x: Float[AnyArray, "*batch p n n"]) -> Float[Array
     identity = jnp.eye(n, dtype=wide.dtype)
     auxiliary, coefficients = identity, [-jnp.trace(wide, axis1=-2, axis2=-1)]
     for k in range(2, n + 1):
-        product = wide if k == 2 else _product(wide, auxiliary)
+        product = wide if k == 2 else exact_product(wide, auxiliary)
         auxiliary = product + coefficients[-1][..., None, None] * identity
         coefficients.append(-_trace_of_product(wide, auxiliary) / k)
     return jnp.stack(coefficients, axis=-1).astype(x.dtype)
@@ -95,11 +95,6 @@ def _over_the_largest(values: Array, axes: tuple[int, ...]) -> Array:
     largest = jnp.max(jnp.abs(jax.lax.stop_gradient(values)), axis=axes, keepdims=True)
     none = largest < jnp.finfo(values.dtype).tiny
     return jnp.where(none, 0, values / jnp.where(none, 1, largest))
-
-
-def _product(a: Array, b: Array) -> Array:
-    # Where the default precision is less than that of the floats, the trace would depend on the basis.
-    return jnp.matmul(a, b, precision="highest")
 
 
 def _trace_of_product(a: Array, b: Array) -> Array:

@@ -28,6 +28,11 @@ def widen(x: AnyArray) -> Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
+def exact_product(a: Array, b: Array) -> Array:
+    """`a @ b`, as exact as the dtype on every device: by default, some multiply float32 with fewer bits."""
+    return jnp.matmul(a, b, precision="highest")
+
+
 def require_precision(precision: Precision) -> None:
     """Refuses a name of a precision that JAX does not know.
 
