@@ -1,6 +1,8 @@
 """What identifies a model: the same for the same arrays, and another for any other."""
 
+import doctest
 import hashlib
+import importlib
 
 import equinox as eqx
 import jax
@@ -17,6 +19,10 @@ def test_a_fingerprint_by_hand():
     digest.update(b'["[\'b\'][0]","array","int8",[]]' + b"\x07")
     assert fingerprint({"b": [np.int8(7), 0.5, jnp.tanh, None], "a": jnp.array([1.0, 2.0])}) == digest.hexdigest()
     assert fingerprint({}) == hashlib.sha256().hexdigest()
+
+
+def test_the_example_runs():
+    assert doctest.testmod(importlib.import_module("matrinox.io.fingerprint")) == (0, 2)
 
 
 def test_a_model_and_what_its_file_gives_have_one_fingerprint(tiny, tiny_net, tiny_file):

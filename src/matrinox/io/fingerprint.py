@@ -24,7 +24,7 @@ def fingerprint(tree: PyTree) -> str:
 
     >>> import jax.numpy as jnp
     >>> fingerprint({"weight": jnp.ones(3)})[:12]
-    '0'
+    '1d0d8bd53a2e'
     """
     digest = hashlib.sha256()
     for path, value in named_leaves(tree):
