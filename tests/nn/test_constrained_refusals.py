@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
-from constrained_chain import chain, draw
+from constrained_chain import KEYS, chain, draw
 
 from matrinox import nn
 from matrinox.contract import ContractError
@@ -62,6 +62,19 @@ def test_a_map_is_refused_where_there_is_none_and_so_is_what_is_no_model():
         nn.Constrained(chain(1), {"**.bias": nn.Orthogonal()})
     with pytest.raises(TypeError, match=r"`model` \(=3\) must be callable|model as 3"):
         nn.Constrained(3, {"weight": nn.Symmetric()})
+
+
+def test_a_weight_that_is_changed_after_the_law_is_refused():
+    adapted = nn.lora(chain(1), 1, "layers[0]", key=KEYS[0])
+    message = r"names '{}', on which is {}, so that the weight in use would not obey: constrain the model within, as"
+    with pytest.raises(
+        ValueError, match=message.format(r"model\.layers\[0\]\.weight", r"the adapter of 'layers\[0\]'")
+    ):
+        nn.Constrained(adapted, {"**.weight": nn.Symmetric()})
+    inner = nn.Sequential([nn.Constrained(chain(1), {"layers[0].weight": nn.Symmetric()})])
+    with pytest.raises(ValueError, match=message.format(r"layers\[0\]\.model\.layers\[0\]\.weight", r"Symmetric\(\)")):
+        nn.Constrained(inner, {"layers[0].model.layers[0].weight": nn.Orthogonal()})
+    assert nn.Constrained(adapted, {"**.bias": nn.Symmetric()})(draw(2, 2, 2)).shape == (2, 2, 2)
 
 
 def test_a_constrained_leaf_that_is_taken_out_is_missed():

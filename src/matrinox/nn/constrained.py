@@ -13,7 +13,7 @@ from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.functional.precision import widen
 from matrinox.nn.child import Layer, require_callable
 from matrinox.nn.constraint import Constraint
-from matrinox.nn.derived import Derived
+from matrinox.nn.derived import Derived, laws_within
 from matrinox.nn.tied import TiedLeaf
 from matrinox.paths import find, show
 
@@ -45,8 +45,9 @@ class Constrained(Derived):
     `jax.nn.softplus`, which keeps its shape. It gets half precision as float32. If it has a method `right_inverse`,
     that tells what to store for a weight; else the weight is stored as it is. It is part of the model's structure: take
     one that is equal to itself when made again, a function by name or a frozen dataclass.
-    **Raises:** `ValueError` for a path that is not there, with the nearest one, for a leaf under two patterns, and for
-    a weight that is tied to another: constrain that one; `ContractError` for a leaf that is no array of floats, and for
+    **Raises:** `ValueError` for a path that is not there, with the nearest one, for a leaf under two patterns, for a
+    weight that is tied to another, constrain that one, and for a weight on which a `LoRA` or `Constrained` within
+    already is; `ContractError` for a leaf that is no array of floats, and for
     one of a shape that cannot obey; `TypeError` for what is no constraint.
     **Source:** Lezcano-Casado 2019, arXiv 1909.09501; `torch.nn.utils.parametrize`.
 
@@ -105,6 +106,7 @@ def _laws(model: Any, constraints: Mapping[str, Any]) -> dict[str, Law]:
     if not constraints:
         raise ValueError("`constraints` (={}) must hold at least one: give {pattern: constraint}.")
     found: dict[str, tuple[str, Law]] = {}
+    inner = laws_within(model)
     for pattern, law in constraints.items():
         if not _is_law(law):
             raise TypeError(
@@ -115,6 +117,11 @@ def _laws(model: Any, constraints: Mapping[str, Any]) -> dict[str, Law]:
                 raise ValueError(
                     f"`constraints` names {path!r} twice, by {found[path][0]!r} and by {pattern!r}: choose one, or give"
                     " a function that applies both."
+                )
+            if path in inner:
+                raise ValueError(
+                    f"`constraints` names {path!r}, on which is {inner[path]}, so that the weight in use would not obey:"
+                    " constrain the model within, as lora(Constrained(model, …), …), or by one function of both laws."
                 )
             _require_fit(path, leaf, law)
             found[path] = pattern, law

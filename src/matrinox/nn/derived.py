@@ -4,11 +4,13 @@ import abc
 from collections.abc import Mapping
 from typing import Any
 
+import jax.tree_util as jtu
 from jaxtyping import PRNGKeyArray, PyTree
 
 from matrinox.contract import contract
 from matrinox.nn.child import Layer, takes_key
 from matrinox.nn.joint import Axes, Composite, Flow, demands, pass_through
+from matrinox.paths import show
 
 
 @contract
@@ -36,13 +38,22 @@ class Derived(Composite):
         return {}
 
     def children(self) -> Mapping[str, Layer]:
-        """The model, by its path from here."""
+        """The model, by its path from here: one of which shapes and annotations are those of `whole`."""
         return {"model": self.whole()}
 
     def passes(self, path: str, came: Flow) -> Flow:
         """What the model gives of what came."""
-        return pass_through(f"{path}.model".removeprefix("."), self.whole(), came)
+        return pass_through(f"{path}.model".removeprefix("."), self.children()["model"], came)
 
     def demands(self) -> Axes | None:
         """What the model takes, as far as its annotations tell."""
-        return demands(self.whole())
+        return demands(self.children()["model"])
+
+
+def laws_within(model: PyTree) -> dict[str, Any]:
+    """What makes each weight of what is stored, by its path in the model, where that is something."""
+    laws: dict[str, Any] = {}
+    for place, node in jtu.tree_flatten_with_path(model, is_leaf=lambda node: isinstance(node, Derived))[0]:
+        for path, law in {**laws_within(node.model), **node.laws()}.items() if isinstance(node, Derived) else ():
+            laws[f"{show(place)}.model.{path}".removeprefix(".")] = law
+    return laws

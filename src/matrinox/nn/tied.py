@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 
 from matrinox.contract import ContractError, contract
 from matrinox.nn.child import Layer, require_callable
-from matrinox.nn.derived import Derived
+from matrinox.nn.derived import Derived, laws_within
 from matrinox.paths import find, show
 
 
@@ -87,7 +87,7 @@ def _sources(model: PyTree, ties: Mapping[str, str]) -> dict[str, str]:
     if not ties:
         raise ValueError("`ties` (={}) must hold at least one: give {target: source}, by path.")
     found: dict[str, str] = {}
-    laws = _laws(model)
+    laws = laws_within(model)
     for target, source in ties.items():
         origins = find(model, source)
         if len(origins) > 1:
@@ -128,12 +128,3 @@ def _require_one_law(path: str, origin: str, laws: Mapping[str, Any]) -> None:
             f"`ties` ties {path!r}, on which is {one}, to {origin!r}, on which is {other}: constrain the tied model, as"
             " Constrained(Tied(model, …), …), or both alike."
         )
-
-
-def _laws(model: PyTree) -> dict[str, Any]:
-    """What makes each weight of what is stored, by path, where that is something."""
-    laws: dict[str, Any] = {}
-    for place, node in jtu.tree_flatten_with_path(model, is_leaf=lambda node: isinstance(node, Derived))[0]:
-        for path, law in {**_laws(node.model), **node.laws()}.items() if isinstance(node, Derived) else ():
-            laws[f"{show(place)}.model.{path}".removeprefix(".")] = law
-    return laws
