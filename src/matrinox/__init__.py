@@ -10,7 +10,20 @@ from matrinox.params import MatrixParams, init
 from matrinox.paths import find, replace, select
 from matrinox.rand import KeyStream
 from matrinox.train import freeze
-from matrinox.transforms import grad, hessian, jacfwd, jacobian, jacrev, value_and_grad
+from matrinox.transforms import (
+    grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacobian,
+    jacrev,
+    jvp,
+    loss_gradients,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 
 __version__ = version("matrinox")
 
@@ -27,21 +40,27 @@ __all__ = [
     "functional",
     "grad",
     "hessian",
+    "hvp",
     "init",
     "initializers",
     "io",
     "jacfwd",
     "jacobian",
     "jacrev",
+    "jvp",
     "load",
     "load_adapters",
     "lora",
+    "loss_gradients",
     "nn",
     "replace",
     "save",
     "save_adapters",
     "select",
+    "stop_gradient",
     "train",
     "value_and_grad",
+    "vjp",
+    "vmap",
     "zoo",
 ]
