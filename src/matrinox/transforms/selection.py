@@ -55,10 +55,8 @@ def take_out(
     **Returns:** `(inputs, call)`.
     **Raises:** `ValueError` for a selection that does not fit the call; `TypeError` for an argument without floats.
     """
-    if grad_states is None and argnums is None and argnames is None:
-        argnums = 0
-    positions = argnums_of(argnums)
     names = argnames_of(argnames)
+    positions = argnums_of(0 if grad_states is None and argnums is None and names is None else argnums)
     keys: list[Any] = [
         *([] if positions is None else [positions] if isinstance(positions, int) else positions),
         *(names or ()),
@@ -100,7 +98,8 @@ def take_out(
 def argnums_of(argnums: Argnums) -> int | tuple[int, ...] | None:
     """`argnums` as an int or a tuple, checked.
 
-    **Raises:** `ValueError` for a bool, a negative number, or one that is there twice; `TypeError` for no number.
+    **Raises:** `ValueError` for a bool, a negative number, one that is there twice, or none; `TypeError` for what is no
+    int.
     """
     if argnums is None:
         return None
@@ -116,39 +115,44 @@ def argnums_of(argnums: Argnums) -> int | tuple[int, ...] | None:
             ) from None
     if any(number < 0 for number in numbers):
         raise ValueError(f"`argnums` (={argnums!r}) must not be negative: count the arguments from the front.")
-    if len(set(numbers)) < len(numbers):
-        raise ValueError(f"`argnums` (={argnums!r}) names an argument twice: name each once.")
+    if not numbers:
+        raise ValueError(f"`argnums` (={argnums!r}) names no argument: name some, or leave it out.")
+    _check_each_once("argnums", argnums, numbers)
     return tuple(numbers) if isinstance(argnums, Sequence) else numbers[0]
 
 
 def argnames_of(argnames: Argnames) -> tuple[str, ...] | None:
-    """`argnames` as a tuple, checked.
+    """`argnames` as a tuple, checked; nothing for no names, as in MLX.
 
     **Raises:** `TypeError` if one is no text; `ValueError` if one is there twice.
     """
-    if argnames is None:
+    if argnames is None or not len(argnames):
         return None
     names = (argnames,) if isinstance(argnames, str) else tuple(argnames)
     if any(not isinstance(name, str) for name in names):
         raise TypeError(
             f"`argnames` (={argnames!r}) must be a name or a sequence of names: for positions, use `argnums`."
         )
-    if len(set(names)) < len(names):
-        raise ValueError(f"`argnames` (={argnames!r}) names an argument twice: name each once.")
+    _check_each_once("argnames", argnames, names)
     return names
+
+
+def _check_each_once(option: str, given: Any, keys: Sequence[Any]) -> None:
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"`{option}` (={given!r}) names an argument twice: name each once.")
 
 
 def _check_call(func: Any, keys: list[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     for key in keys:
         if isinstance(key, int) and key >= len(args):
             raise ValueError(
-                f"`argnums` has {key}, but {name_of(func)} was called with {len(args)} positional arguments: choose a "
-                "smaller one, or use `argnames` for what is passed by name."
+                f"`argnums` has {key}, but {name_of(func)} was called with {len(args)} positional "
+                f"argument{'s' * (len(args) != 1)}: choose a smaller one, or use `argnames` for what is passed by name."
             )
         if isinstance(key, str) and key not in kwargs:
             raise ValueError(
-                f"`argnames` has {key!r}, which {name_of(func)} was not passed by name{guess(key, kwargs) or ':'} pass "
-                "it by name, or use `argnums` for its position."
+                f"`argnames` has {key!r}, which {name_of(func)} was not passed by name{guess(key, kwargs) or ':'} "
+                "pass it by name, or use `argnums` for its position."
             )
 
 
