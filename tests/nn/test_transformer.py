@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import transformer_oracle as oracle
+from layer_table.row import drawn
 
 from matrinox import nn
 from matrinox.contract import ContractError
@@ -19,7 +20,7 @@ def moved(block):
 
 
 def encoder_block(**options):
-    return nn.TransformerEncoderBlock(p=4, n=2, heads=2, hidden=6, key=KEY, **options)
+    return nn.TransformerEncoderBlock(p=4, n=2, heads=2, hidden=6, initializer=drawn, key=KEY, **options)
 
 
 @pytest.mark.parametrize("pre_norm", [True, False], ids=["pre", "post"])
@@ -36,7 +37,7 @@ def test_the_block_is_its_formula_in_numpy(pre_norm):
 
 
 def test_the_block_is_of_equinox_layers_when_n_is_1():
-    block = nn.TransformerEncoderBlock(p=4, n=1, heads=2, pre_norm=False, activation="relu", key=KEY)
+    block = nn.TransformerEncoderBlock(p=4, n=1, heads=2, pre_norm=False, activation="relu", initializer=drawn, key=KEY)
     names = ["query", "key", "value", "output"]
     twin = eqx.nn.MultiheadAttention(2, 4, **{f"use_{name}_bias": True for name in names}, key=KEY)
     for name in names:

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from layer_table.row import drawn
 
 from matrinox import nn
 from matrinox.nn.transformer_block import branch_norm
@@ -10,7 +11,7 @@ KEY = jax.random.key(0)
 
 
 def block(**options):
-    return nn.TransformerEncoderBlock(p=4, n=2, heads=2, key=KEY, **options)
+    return nn.TransformerEncoderBlock(p=4, n=2, heads=2, initializer=drawn, key=KEY, **options)
 
 
 def test_the_last_weights_are_smaller_by_the_root_of_the_count_of_branches():
@@ -28,7 +29,7 @@ def test_the_last_weights_are_smaller_by_the_root_of_the_count_of_branches():
 
 def test_the_last_weights_of_a_decoder_are_of_three_branches():
     def decoder(pre_norm):
-        return nn.TransformerDecoderBlock(p=4, n=2, heads=2, depth=5, pre_norm=pre_norm, key=KEY)
+        return nn.TransformerDecoderBlock(p=4, n=2, heads=2, depth=5, pre_norm=pre_norm, initializer=drawn, key=KEY)
 
     pre, post = decoder(True), decoder(False)
     for ours, theirs in [

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from layer_table.row import drawn
 
 from matrinox import nn
 from matrinox.contract import ContractError
@@ -13,7 +14,8 @@ VALID = jnp.array([[True, True, True, True], [True, True, False, False]])
 
 
 def classifier(**options):
-    return nn.TransformerClassifier(p=2, n=2, classes=3, layers=1, heads=2, hidden=3, key=KEY, **options)
+    options = {"layers": 1, "heads": 2, "hidden": 3, "initializer": drawn, **options}
+    return nn.TransformerClassifier(p=2, n=2, classes=3, key=KEY, **options)
 
 
 @pytest.mark.parametrize("readout", ["mean", "first", "flatten"])

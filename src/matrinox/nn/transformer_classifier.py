@@ -167,5 +167,5 @@ class TransformerClassifier(eqx.Module):
         return self.head((total / count).astype(y.dtype))
 
 
-def _where(valid: AnyArray, x: Array) -> Array:
+def _where(valid: AnyArray, x: AnyArray) -> Array:
     return jnp.where(jnp.asarray(valid)[..., None, None, None], x, 0)
