@@ -5,7 +5,8 @@ from typing import Any
 
 from matrinox.contract import contract
 from matrinox.transforms.arrangement import behind
-from matrinox.transforms.derivative import Options, differentiated
+from matrinox.transforms.derivative import differentiated
+from matrinox.transforms.opened import Options
 from matrinox.transforms.transformed import Transformed
 
 

@@ -9,10 +9,10 @@ from jaxtyping import PyTree
 
 from matrinox.contract import contract
 from matrinox.transforms.arrangement import behind
-from matrinox.transforms.derivative import Options, differentiated
+from matrinox.transforms.derivative import differentiated
 from matrinox.transforms.direction import fitted, without_float0
 from matrinox.transforms.leaf import describe
-from matrinox.transforms.opened import open_call
+from matrinox.transforms.opened import Options, open_call
 from matrinox.transforms.product_units import aligned, labelled
 from matrinox.transforms.units import engine
 
