@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from matrinox.functional import diagonal_scan, matrix_scan, selective_scan
+from matrinox.functional import diagonal_scan, matrix_scan, scan, selective_scan
 
 SCANS = {"diagonal": diagonal_scan, "matrix": matrix_scan}
 # Batch, p, n.
@@ -56,6 +56,20 @@ def bench_scan(name, t):
             f"\n{name:8} {kind:8} t={t:4}: {at_once:.2f} ms at once, {in_turn:.2f} in turn ({in_turn / at_once:.2f}×); "
             f"{held[0]:.1f} and {held[1]:.1f} MB"
         )
+
+
+@pytest.mark.parametrize("n", range(2, 9))
+def bench_products_of_small_matrices(n, monkeypatch):
+    batch, p, _ = SIZE
+    a, u = jax.random.normal(jax.random.key(0), (2, batch, 64, p, n, n))
+    a = jnp.linalg.qr(a)[0]
+    for method in ("associative", "sequential"):
+        for kind, part in (("forward", lambda run: run), ("gradient", gradient)):
+            (ours,), _ = milliseconds([part(lambda a, u, m=method: matrix_scan(a, u, method=m))], a, u)
+            with monkeypatch.context() as patch:
+                patch.setattr(scan, "matrix_product", jnp.matmul)
+                (theirs,), _ = milliseconds([part(lambda a, u, m=method: matrix_scan(a, u, method=m))], a, u)
+            print(f"\nn={n} {method:11} {kind:8}: {ours:.2f} ms, {theirs:.2f} by matmul ({theirs / ours:.1f}×)")
 
 
 @pytest.mark.parametrize("t", STEPS)

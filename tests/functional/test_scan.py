@@ -6,6 +6,7 @@ from jax.test_util import check_grads
 
 from matrinox.contract import ContractError
 from matrinox.functional import diagonal_scan, matrix_scan
+from matrinox.functional.scan import matrix_product
 
 P, N, T = 2, 2, 7
 SCANS = {"diagonal": (diagonal_scan, np.multiply, np.ones), "matrix": (matrix_scan, np.matmul, lambda _: np.eye(N))}
@@ -157,6 +158,27 @@ def test_an_associative_scan_is_deep_as_the_logarithm_of_the_steps(name):
     # Each doubling adds the same: up the tree and down again.
     assert long - short <= 2 * 4
     assert long <= 2 * 8
+
+
+def test_products_of_small_matrices_and_their_gradients_are_those_of_matmul(x64):
+    operands = [(draw(n, 3, 2, n, n), draw(n + 10, 2, n, n)) for n in range(1, 7)]
+    weights = [draw(n + 20, 3, 2, n, n) for n in range(1, 7)]
+
+    def run(product):
+        def each(pair, weight):
+            y, pull = jax.vjp(product, *pair)
+            return y, *pull(weight)
+
+        return jax.jit(lambda operands: list(map(each, operands, weights)))(operands)
+
+    for ours, theirs in zip(*map(jax.tree.leaves, (run(matrix_product), run(jnp.matmul))), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_a_scan_of_matrices_of_4_by_4_calls_no_routine_for_each():
+    a = jax.ShapeDtypeStruct((6, 2, 4, 4), jnp.float32)
+    for method in ("associative", "sequential"):
+        assert "dot_general" not in str(jax.make_jaxpr(lambda a, m=method: matrix_scan(a, a, method=m))(a))
 
 
 def test_shapes_that_differ_are_refused():

@@ -1,5 +1,6 @@
 """Linear recurrences over a sequence, `h_t = a_t · h_{t−1} + u_t`, one step after another or by an associative scan."""
 
+import functools
 from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
@@ -16,6 +17,8 @@ Method: TypeAlias = Literal["associative", "sequential"]
 """`"associative"`: in log t parallel steps, with more work in all. `"sequential"`: in t steps, faster on a CPU."""
 
 _Product = Callable[[Array, Array], Array]
+
+_SUMMED = (4, 5)
 
 
 @contract
@@ -55,7 +58,17 @@ def matrix_scan(
     **Raises:** `ContractError` for shapes that differ; `ValueError` for another `method`.
     **Source:** Blelloch 1990; `jax.lax.associative_scan`.
     """
-    return _scan(jnp.matmul, jnp.eye(a.shape[-1]), a, u, h, method)
+    return _scan(matrix_product, jnp.eye(a.shape[-1]), a, u, h, method)
+
+
+def matrix_product(a: Array, b: Array) -> Array:
+    """`a @ b` of square matrices, in the form that is fastest where there are many small ones."""
+    n = a.shape[-1]
+    if n not in _SUMMED:
+        return jnp.matmul(a, b)
+    # On a CPU, XLA calls a routine for each of these matrices; sums take a sixth to a hundredth of the time in a scan.
+    # Smaller ones it sums by itself, and of larger ones the gradients of sums are slower.
+    return functools.reduce(jnp.add, (a[..., :, k, None] * b[..., None, k, :] for k in range(n)))
 
 
 def require_method(method: str) -> None:

@@ -13,7 +13,7 @@ from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.functional import bound_spectral_norm, matrix_scan, orthogonalize, snap, snapping_scan
 from matrinox.functional.constrain import require_bound
 from matrinox.functional.precision import widen
-from matrinox.functional.scan import require_method
+from matrinox.functional.scan import matrix_product, require_method
 from matrinox.initializers import Initializer, lecun_normal
 from matrinox.nn.base_recurrent import ParallelRecurrent, chosen, shapes_of
 from matrinox.nn.linear import Dense, check_sizes
@@ -216,7 +216,7 @@ class MatrixScan(ParallelRecurrent):
         **Raises:** `ContractError` if the trailing axes are not those of `initial_carry` and `(p, n, n)`.
         """
         before, position = self._parts(carry)
-        h = self.transitions(x) @ before
+        h = matrix_product(self.transitions(x), before)
         if self.input_proj is not None:
             h = h + self.input_proj(x)
         if self.snap is not None and position is not None:
