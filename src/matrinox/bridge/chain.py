@@ -1,0 +1,32 @@
+"""What a model is that holds a Sequential and calls it: that Sequential, if it does nothing else."""
+
+import re
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from matrinox.nn.compose import Sequential
+
+
+def chain_of(model: Any) -> Sequential | None:
+    """The `layers` of a model that gives what they give, such as those of the zoo; `None` for any other.
+
+    Both are traced, in inference, on one input of the model's `input_shape`: they must be the same program.
+    """
+    layers, shape = getattr(model, "layers", None), getattr(model, "input_shape", None)
+    if isinstance(model, Sequential) or not isinstance(layers, Sequential) or shape is None:
+        return None
+    whole = eqx.nn.inference_mode(model)
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    ours, theirs = (jax.make_jaxpr(lambda x, part=part: part(x))(x) for part in (whole, whole.layers))
+    same_weights = len(ours.consts) == len(theirs.consts) and all(
+        a is b for a, b in zip(ours.consts, theirs.consts, strict=True)
+    )
+    return layers if same_weights and _text(ours) == _text(theirs) else None
+
+
+def _text(program: Any) -> str:
+    # Functions in it are told with their addresses, which differ from one trace to the next.
+    return re.sub(r"0x[0-9a-f]+", "", str(program))

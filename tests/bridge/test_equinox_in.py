@@ -1,0 +1,252 @@
+"""`from_equinox`: on random weights and inputs, what Equinox computes."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from matrinox import nn
+from matrinox.bridge import from_equinox
+
+KEY = jax.random.key(0)
+
+
+def matrices(x):
+    """Examples of Equinox, `(batch, features, *space)`, as 1×1 matrices, `(batch, *space, p, 1, 1)`."""
+    return jnp.moveaxis(x, 1, -1)[..., None, None]
+
+
+def assert_taken(theirs, x, ours=None, **options):
+    """What the layer gives for a batch `(batch, features, *space)` is what Equinox gives for each example."""
+    ours = from_equinox(theirs, **options) if ours is None else ours
+    y = eqx.filter_jit(ours)(matrices(x))
+    expected = matrices(eqx.filter_jit(eqx.filter_vmap(theirs))(x))
+    assert (y.shape, y.dtype) == (expected.shape, expected.dtype)
+    np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-6)
+    return ours
+
+
+def test_linear_is_dense(draw, drawn):
+    ours = assert_taken(drawn(eqx.nn.Linear(4, 3, key=KEY)), draw(2, 4))
+    assert type(ours) is nn.Dense
+    assert (ours.p, ours.q, ours.n) == (4, 3, 1)
+    assert_taken(drawn(eqx.nn.Linear(4, 3, use_bias=False, key=KEY)), draw(2, 4))
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_convolutions_and_pools_are_channels_last(axes, draw, drawn):
+    conv, adjoint, max_pool, avg_pool, adaptive = (
+        getattr(eqx.nn, f"{name}{axes}d") for name in ("Conv", "ConvTranspose", "MaxPool", "AvgPool", "AdaptiveAvgPool")
+    )
+    theirs = eqx.nn.Sequential(
+        [
+            drawn(conv(4, 6, (3, 2, 3)[:axes], dilation=2, padding="SAME", groups=2, key=KEY)),
+            eqx.nn.Lambda(jax.nn.relu),
+            max_pool(2, 1, padding=1),
+            drawn(conv(6, 3, 2, padding="SAME_LOWER", use_bias=False, key=KEY)),
+            avg_pool(2, 2, padding=tuple((1, 0) for _ in range(axes))),
+            drawn(adjoint(3, 2, 3, stride=2, padding=1, output_padding=1, key=KEY)),
+            adaptive(2),
+        ]
+    )
+    space = (6, 5, 4)[:axes]
+    ours = assert_taken(theirs, draw(2, 4, *space))
+    assert [type(layer) for layer in ours] == [
+        getattr(nn, f"{name}{axes}d") if name != "ReLU" else nn.ReLU
+        for name in ("Conv", "ReLU", "MaxPool", "Conv", "AvgPool", "ConvTranspose", "AdaptiveAvgPool")
+    ]
+
+
+def test_a_convolutional_classifier_keeps_the_order_of_its_flattened_features(draw, drawn):
+    theirs = eqx.nn.Sequential(
+        [
+            eqx.nn.Conv2d(1, 3, 3, key=KEY),
+            eqx.nn.GroupNorm(3, 3),
+            eqx.nn.Lambda(jax.nn.gelu),
+            eqx.nn.Lambda(jnp.ravel),
+            eqx.nn.Linear(3 * 4 * 3, 5, key=KEY),
+            eqx.nn.Lambda(jax.nn.softmax),
+        ]
+    )
+    assert_taken(drawn(theirs), draw(2, 1, 6, 5))
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_cells_step_alike(use_bias, draw, drawn):
+    h, c, x = draw(3, 2, 4)[0], draw(3, 2, 4)[1], draw(2, 3)
+    options = {"input_size": 3, "hidden_size": 4, "use_bias": use_bias, "key": KEY}
+    lstm, gru = drawn(eqx.nn.LSTMCell(**options)), drawn(eqx.nn.GRUCell(**options))
+    expected = jax.vmap(lstm)(x, (h, c))
+    carry, y = from_equinox(lstm)((matrices(h), matrices(c)), matrices(x))
+    for ours, theirs in zip((*carry, y), (*expected, expected[0]), strict=True):
+        np.testing.assert_allclose(ours, matrices(theirs), rtol=1e-6, atol=1e-6)
+    carry, y = from_equinox(gru)(matrices(h), matrices(x))
+    np.testing.assert_allclose(y, matrices(jax.vmap(gru)(x, h)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(carry, y)
+
+
+def test_a_taken_cell_runs_over_a_sequence(draw, drawn):
+    cell, xs = drawn(eqx.nn.GRUCell(3, 4, key=KEY)), draw(5, 3)
+    _, expected = jax.lax.scan(lambda h, x: (cell(x, h),) * 2, jnp.zeros(4), xs)
+    ours = nn.Recurrent(from_equinox(cell))(xs[..., None, None])
+    np.testing.assert_allclose(ours[..., 0, 0], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_attention_is_of_neurons(draw, drawn):
+    x, memory, mask = draw(2, 5, 4), draw(2, 3, 6), jnp.array(np.random.default_rng(2).random((5, 3)) < 0.7)
+    mask = mask.at[:, 0].set(True)
+    of_itself = drawn(eqx.nn.MultiheadAttention(2, 4, use_query_bias=True, use_output_bias=True, key=KEY))
+    ours = from_equinox(of_itself)
+    expected = jax.vmap(of_itself)(x, x, x)
+    np.testing.assert_allclose(ours(x[..., None, None])[..., 0, 0], expected, rtol=1e-6, atol=1e-6)
+    of_memory = drawn(eqx.nn.MultiheadAttention(2, 4, 6, 6, 3, key=KEY))
+    ours = from_equinox(of_memory)
+    expected = jax.vmap(lambda x, memory: of_memory(x, memory, memory, mask))(x, memory)
+    given = ours(x[..., None, None], memory[..., None, None], mask=mask)
+    np.testing.assert_allclose(given[..., 0, 0], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_rotary_positions_turn_alike(draw):
+    theirs, x = eqx.nn.RotaryPositionalEmbedding(4, theta=100.0), draw(3, 4)
+    np.testing.assert_allclose(from_equinox(theirs)(x[..., None, None])[..., 0, 0], theirs(x), rtol=1e-6, atol=1e-6)
+
+
+def test_norms_are_of_features(draw, drawn):
+    x = draw(2, 4)
+    assert_taken(drawn(eqx.nn.LayerNorm(4, eps=0.1)), x)
+    assert_taken(drawn(eqx.nn.RMSNorm(4, use_bias=False)), x)
+    assert_taken(drawn(eqx.nn.GroupNorm(2, 4)), draw(2, 4, 3), axes=1)
+    assert_taken(eqx.nn.GroupNorm(2, 4, channelwise_affine=False), x)
+
+
+def test_batch_norm_normalises_by_the_batch_and_keeps_its_running_statistics(draw, drawn):
+    kind = eqx.nn.make_with_state(eqx.nn.BatchNorm)
+    theirs, state = kind(3, "batch", mode="batch", momentum=0.8)
+    theirs = drawn(theirs)
+    call = jax.vmap(theirs, axis_name="batch", in_axes=(0, None), out_axes=(0, None))
+    x, z = draw(3, 4, 3)[:2]
+    _, state = call(x, state)
+    ours, our_state = from_equinox(theirs, state)
+    for inference in (False, True):
+        ours, theirs = eqx.nn.inference_mode((ours, theirs), inference)
+        call = jax.vmap(theirs, axis_name="batch", in_axes=(0, None), out_axes=(0, None))
+        expected, state = call(z, state)
+        y, our_state = ours(matrices(z), our_state)
+        np.testing.assert_allclose(y, matrices(expected), rtol=1e-6, atol=1e-6)
+
+
+def test_batch_norm_without_a_state_starts_from_its_own_statistics_and_else_asks_for_the_state(draw):
+    ours, state = eqx.nn.make_with_state(from_equinox)(eqx.nn.BatchNorm(3, "batch", mode="batch"))
+    assert ours(draw(4, 3)[..., None, None], state)[0].shape == (4, 3, 1, 1)
+    theirs, _ = eqx.nn.make_with_state(eqx.nn.BatchNorm)(3, "batch", mode="batch")
+    with pytest.raises(
+        ValueError, match="layer: BatchNorm: its running statistics are in the state of the model: give"
+    ):
+        from_equinox(theirs)
+    other = eqx.nn.State(eqx.nn.Identity())
+    with pytest.raises(ValueError, match="`state` holds no running statistics of it: give the state of this model"):
+        from_equinox(theirs, other)
+
+
+def test_embedding_looks_up_the_same_rows():
+    theirs = eqx.nn.Embedding(5, 3, key=KEY)
+    ids = jnp.array([4, 0, 4])
+    np.testing.assert_array_equal(from_equinox(theirs)(ids)[..., 0, 0], jax.vmap(theirs)(ids))
+
+
+@pytest.mark.parametrize(
+    "options", [{"depth": 0}, {"depth": 2, "use_bias": False}, {"depth": 3, "scan": True}], ids=str
+)
+def test_mlp_is_an_mlp(options, draw):
+    theirs = eqx.nn.MLP(3, 2, 4, **options, key=KEY, final_activation=jnp.sin)
+    ours = assert_taken(theirs, draw(2, 3))
+    assert type(ours) is nn.MLP
+    assert len(ours) == (2 * options["depth"] + 2 if options["depth"] else 1)
+
+
+def test_mlp_of_scalars_and_of_a_function_of_one_number(draw):
+    # Equinox calls it for each number, of which the maximum is itself.
+    theirs = eqx.nn.MLP("scalar", "scalar", 3, 1, activation=lambda z: jnp.max(z) ** 2, key=KEY)
+    x = draw(4)
+    np.testing.assert_allclose(
+        from_equinox(theirs)(x[:, None, None, None])[:, 0, 0, 0], jax.vmap(theirs)(x), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_what_has_no_weights_stays_what_it_is(draw):
+    x = draw(2, 4)
+    assert_taken(eqx.nn.Sequential([eqx.nn.Identity(), eqx.nn.Lambda(lambda z: z * jax.nn.sigmoid(z) + 1)]), x)
+    dropout = from_equinox(eqx.nn.Dropout(0.25, inference=True))
+    assert (type(dropout), dropout.rate, dropout.inference) == (nn.Dropout, 0.25, True)
+    assert type(from_equinox(jax.nn.softplus)) is nn.Softplus
+    assert type(from_equinox(eqx.nn.Lambda(jnp.ravel))) is nn.Lambda
+
+
+def test_layers_of_a_tree_are_taken_one_by_one():
+    ours = from_equinox({"encoder": [eqx.nn.Linear(2, 3, key=KEY)], "norm": (eqx.nn.LayerNorm(3),)})
+    assert type(ours["encoder"][0]) is nn.Dense
+    assert type(ours["norm"][0]) is nn.LayerNorm
+
+
+def test_half_precision_stays_half_precision(draw):
+    theirs = eqx.nn.MLP(3, 2, 4, 1, dtype=jnp.bfloat16, key=KEY)
+    x = draw(2, 3, dtype=jnp.bfloat16)
+    y = from_equinox(theirs)(x[..., None, None])
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y[..., 0, 0].astype(float), jax.vmap(theirs)(x).astype(float), rtol=2**-6, atol=2**-6)
+
+
+class Own(eqx.Module):
+    linear: eqx.nn.Linear
+
+    def __call__(self, x, *, key=None):
+        return self.linear(x)
+
+
+def test_all_that_cannot_be_taken_is_told_at_once_by_path_type_and_reason():
+    model = {
+        "body": eqx.nn.Sequential(
+            [
+                eqx.nn.Linear(2, 3, key=KEY),
+                eqx.nn.PReLU(),
+                eqx.nn.Sequential([eqx.nn.Lambda(jnp.cumsum), Own(eqx.nn.Linear(3, 3, key=KEY))]),
+            ]
+        ),
+        "head": eqx.nn.MultiheadAttention(2, 4, qk_size=3, key=KEY),
+    }
+    with pytest.raises(ValueError, match="`layer` cannot be taken over from Equinox, for what is in it:") as caught:
+        from_equinox(model)
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["  ['body'].layers[1]", "PReLU"],
+        ["  ['body'].layers[2].layers[0]", "Lambda"],
+        ["  ['body'].layers[2].layers[1]", "Own"],
+        ["  ['head']", "MultiheadAttention"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: eqx.nn.Conv2d(1, 1, 3, padding_mode="CIRCULAR", key=KEY), "pad with zeros"),
+        (lambda: eqx.nn.Conv2d(1, 1, 3, stride=2, padding="SAME", key=KEY), "give it as pairs"),
+        (lambda: eqx.nn.Conv(4, 1, 1, 3, key=KEY), "matrix convolutions have 1 to 3 space axes, not 4"),
+        (lambda: eqx.nn.MaxPool2d(2, use_ceil=True), "give the padding as pairs"),
+        (lambda: eqx.nn.LayerNorm((2, 3)), r"its `shape` \(=\(2, 3\)\) must be of features alone"),
+        (lambda: eqx.nn.GroupNorm(2, channelwise_affine=False), "build it with their number"),
+        (lambda: eqx.nn.BatchNorm(2, "batch", mode="ema"), "only 'batch' has a counterpart"),
+        (lambda: eqx.nn.MultiheadAttention(2, 4, 6, 8, key=KEY), "are made of the same memory"),
+        (lambda: eqx.nn.MLP(2, 2, 2, 1, activation=eqx.nn.PReLU(), key=KEY), "has parameters, a copy for each neuron"),
+        (lambda: eqx.nn.Linear(2, 2, dtype=jnp.complex64, key=KEY), "its weight is of complex64"),
+        (lambda: eqx.filter_vmap(lambda k: eqx.nn.Linear(2, 2, key=k))(jax.random.split(KEY, 3)), "one by one"),
+        (lambda: eqx.nn.WeightNorm(eqx.nn.Linear(2, 2, key=KEY)), "it has no counterpart among matrix layers"),
+        (lambda: eqx.nn.Pool(0, jax.lax.add, 1, 2), "its operation is not known"),
+        (lambda: nn.ReLU(), "it is no layer of Equinox"),
+        (lambda: 3.0, "it is no layer"),
+    ],
+    ids=str,
+)
+def test_what_has_no_counterpart_is_refused(make, why):
+    with pytest.raises(ValueError, match=why):
+        from_equinox(make())

@@ -1,0 +1,152 @@
+"""`to_equinox`: on random weights and inputs, what matrix neurons compute, and back what was taken in."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from matrinox import nn, zoo
+from matrinox.bridge import from_equinox, to_equinox
+from matrinox.contract import contract
+
+KEY = jax.random.key(0)
+
+
+def test_a_chain_of_dense_layers_is_one_of_linear_layers(draw, drawn):
+    model = nn.Sequential(
+        [
+            nn.MLP(p=2, q=3, n=2, hidden=(4,), activation="gelu", norm="layer", key=KEY),
+            nn.Residual(nn.Sequential([nn.Dense(p=3, q=3, n=2, key=KEY), nn.SiLU()])),
+            nn.BranchSum([nn.Dense(p=3, q=1, n=2, key=KEY), nn.Dense(p=3, q=1, n=2, use_bias=False, key=KEY)]),
+            nn.Flatten(),
+            eqx.nn.Linear(4, 2, key=KEY),
+        ]
+    )
+    chain = drawn(model)
+    scalar = to_equinox(chain)
+    x = draw(2, 2, 2, 2)
+    expected = jax.vmap(lambda x: chain(x))(x)
+    np.testing.assert_allclose(jax.vmap(scalar)(x.reshape(2, 8)), expected, rtol=1e-5, atol=1e-5)
+    kinds = [type(layer).__name__ for layer in scalar.layers[0]]
+    assert kinds == ["Linear", "LayerNorm", "Lambda", "Linear"]
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("mlp", {"features": 7, "n": 2, "widths": (2, 3), "classes": 3}),
+        ("cnn", {"height": 4, "width": 4, "n": 2, "stages": ((2,),), "classes": 3}),
+    ],
+)
+def test_a_model_of_the_zoo_is_its_layers(name, config, draw, drawn):
+    build = {"mlp": (zoo.MLP, zoo.MLPConfig), "cnn": (zoo.CNN, zoo.CNNConfig)}[name]
+    model = drawn(build[0](build[1](**config), key=KEY))
+    x = draw(2, *model.input_shape)
+    y = jax.vmap(to_equinox(model))(jnp.moveaxis(x, -1, 1))
+    np.testing.assert_allclose(y, eqx.filter_jit(model)(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        eqx.nn.Linear(2, 3, key=KEY),
+        eqx.nn.Conv2d(2, 4, (2, 1), dilation=2, padding=((0, 1), (1, 0)), groups=2, key=KEY),
+        eqx.nn.ConvTranspose1d(2, 4, 3, 2, padding=1, output_padding=1, use_bias=False, key=KEY),
+        eqx.nn.LSTMCell(2, 3, key=KEY),
+        eqx.nn.GRUCell(2, 3, key=KEY),
+        eqx.nn.GRUCell(2, 3, use_bias=False, key=KEY),
+        eqx.nn.MultiheadAttention(2, 4, 6, 6, 3, use_query_bias=True, dropout_p=0.5, key=KEY),
+        eqx.nn.Embedding(3, 2, key=KEY),
+        eqx.nn.LayerNorm(3, eps=0.1),
+        eqx.nn.RMSNorm(3, use_bias=False),
+        eqx.nn.GroupNorm(2, 4),
+        eqx.nn.Dropout(0.3, inference=True),
+        eqx.nn.MaxPool2d(2, (1, 2), padding=1),
+        eqx.nn.AvgPool3d(2),
+        eqx.nn.AdaptiveMaxPool1d(3),
+        eqx.nn.Lambda(jax.nn.relu),
+        eqx.nn.Sequential([eqx.nn.Linear(2, 3, key=KEY), eqx.nn.Lambda(jnp.tanh), eqx.nn.Linear(3, 1, key=KEY)]),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_what_was_taken_in_comes_out_as_it_was(theirs, drawn):
+    assert eqx.tree_equal(to_equinox(from_equinox(drawn(theirs))), drawn(theirs))
+
+
+def test_a_taken_mlp_comes_out_as_its_layers(draw):
+    theirs = eqx.nn.MLP(2, 3, 4, 1, key=KEY)
+    x = draw(2, 2)
+    np.testing.assert_array_equal(jax.vmap(to_equinox(from_equinox(theirs)))(x), jax.vmap(theirs)(x))
+
+
+def test_layers_of_a_tree_are_folded_one_by_one():
+    tree = to_equinox({"dense": nn.Dense(p=1, q=2, n=2, key=KEY), "rest": [nn.Tanh()]})
+    assert tree["dense"].weight.shape == (8, 4)
+    assert type(tree["rest"][0]) is eqx.nn.Lambda
+
+
+def test_a_layer_of_ones_own_that_works_by_entries_is_folded(draw, assert_folded):
+    @contract
+    class Own(eqx.Module):
+        def __call__(self, x, *, key=None):
+            assert x.ndim >= 3
+            return x**3
+
+    assert_folded(nn.Sequential([Own(), nn.Lambda(lambda x: x + 1), jnp.sin]), draw(2, 1, 2, 2))
+
+
+def test_parallel_layers_have_an_input_each(draw, drawn):
+    layer = drawn(nn.Parallel([nn.Dense(p=1, q=2, n=2, key=KEY), nn.Tanh()]))
+    x, z = draw(1, 2, 2), draw(2, 2, 2)
+    expected, given = layer((x, z)), to_equinox(layer)((x.ravel(), z.ravel()))
+    for ours, theirs in zip(expected, given, strict=True):
+        np.testing.assert_allclose(theirs, ours.ravel(), rtol=1e-5, atol=1e-6)
+
+
+def test_all_that_cannot_be_folded_is_told_at_once_by_path_type_and_reason():
+    dense = nn.Dense(p=2, q=2, n=2, key=KEY)
+    model = nn.Sequential(
+        [
+            nn.Residual(nn.Sequential([dense, nn.ReLUd()])),
+            nn.MaxdPool2d(2),
+            nn.Dropout(0.1, neurons=True),
+            nn.Conv2d(p=2, q=2, n=2, kernel=1, input_dilation=2, key=KEY),
+            nn.FrobeniusNorm(),
+        ]
+    )
+    with pytest.raises(ValueError, match="`layer` cannot be folded into scalar layers, for what is in it:") as caught:
+        to_equinox(model)
+    lines = [line.strip().split(": ") for line in str(caught.value).splitlines()[1:]]
+    assert [line[:2] for line in lines] == [
+        ["layers[0].body.layers[1]", "ReLUd"],
+        ["layers[1]", "MaxdPool2d"],
+        ["layers[2]", "Dropout"],
+        ["layers[3]", "Conv2d"],
+        ["layers[4]", "FrobeniusNorm"],
+    ]
+
+
+class Own(eqx.Module):
+    layers: nn.Sequential
+
+    def __call__(self, x, *, key=None):
+        return 2 * self.layers(x)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: nn.Recurrent(nn.GRUCell(p=1, q=1, n=2, key=KEY)), "no layer of eqx.nn runs over a sequence: fold its"),
+        (lambda: nn.RNNCell(p=1, q=1, n=2, key=KEY), "eqx.nn has no simple recurrent cell"),
+        (
+            lambda: Own(nn.Sequential([nn.Dense(p=1, q=1, n=2, key=KEY)])),
+            "what it computes is not known: fold the layers that it holds",
+        ),
+        (lambda: nn.BiMap(p=1, q=1, n=2, key=KEY), "no scalar layer sees a whole matrix"),
+        (lambda: 3, "layer: int: it is no layer"),
+    ],
+)
+def test_what_no_scalar_layer_computes_is_refused(make, why):
+    with pytest.raises(ValueError, match=why):
+        to_equinox(make())
