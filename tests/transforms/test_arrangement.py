@@ -1,4 +1,4 @@
-"""The twelve structures that a derivative is returned in, against brainstate, whose states are the leaves of a module."""
+"""The twelve structures that a derivative is returned in, against brainstate, whose states are a module's leaves."""
 
 import brainstate
 import equinox as eqx

@@ -26,7 +26,8 @@ def magnitude(leaf: Any) -> Any:
 
 def is_float_array(leaf: Any) -> bool:
     """Whether a leaf is an array of floats or complex numbers, with a unit or without."""
-    return eqx.is_inexact_array(magnitude(leaf))
+    # `3.0 * mV` has a Python number in it, and is an array all the same.
+    return eqx.is_inexact_array(magnitude(leaf)) or (is_quantity(leaf) and isinstance(leaf.mantissa, float | complex))
 
 
 def is_float(leaf: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from matrinox.paths import find, show
-from matrinox.transforms.leaf import describe, is_float_array, is_model, is_quantity, listed
+from matrinox.transforms.leaf import describe, is_float_array, is_model, is_quantity, listed, magnitude
 
 
 def pick(module: eqx.Module, selection: Any, *, check: bool = True) -> tuple[PyTree, Callable[[PyTree], Any]]:
@@ -109,6 +109,7 @@ def _by_pattern(pattern: str, module: _Marked) -> dict[str, _Mark]:
 
 
 def _by_mask(mask: Any, module: _Marked) -> PyTree:
+    mask = jax.tree.map(magnitude, mask, is_leaf=is_quantity)
     if any(not isinstance(leaf, bool | np.bool_) for leaf in jax.tree.leaves(mask)):
         raise TypeError("`grad_states` is a module that is no mask: make one with `matrinox.select(model, pattern)`.")
     try:
@@ -150,7 +151,8 @@ def _by_function(function: Callable[[Any], Any], module: _Marked) -> PyTree:
 def _kept(keep: Callable[[Any], Any], module: _Marked) -> PyTree | None:
     """The module with `None` for each leaf that `keep` says no to; nothing if `keep` is no filter of leaves."""
     try:
-        answers = [keep(mark.leaf) for mark in module.marks]
+        # As the filters of Equinox, which look into quantities.
+        answers = [keep(magnitude(mark.leaf)) for mark in module.marks]
     except Exception:
         return None
     if any(not isinstance(answer, bool | np.bool_) for answer in answers):
