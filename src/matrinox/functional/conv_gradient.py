@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.extend.core import ClosedJaxpr, Primitive
+from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from matrinox.functional.precision import Precision
@@ -130,15 +130,6 @@ def _kernel_gradient_by_patches(x: Array, g: Array, *, kernel: tuple[int, ...], 
         parts = _in_chunks(x, chunks), _in_chunks(g, chunks)
         total, _ = lax.scan(lambda total, part: (total + product(*part), None), start, parts)
     return total.transpose(2, 3, 0, 1).reshape(*kernel, x.shape[-1] // groups, g.shape[-1]).astype(x.dtype)
-
-
-def kernel_gradient_program(
-    x: Any, g: Any, *, kernel: tuple[int, ...], geometry: Geometry, platform: str
-) -> ClosedJaxpr:
-    """The program that the gradient of the kernel is on a platform, for arrays or shapes of them."""
-    by_patches = platform == "cpu"
-    way = _kernel_gradient_by_patches if by_patches else _kernel_gradient_by_convolution
-    return jax.make_jaxpr(partial(way, kernel=kernel, geometry=geometry))(x, g)
 
 
 def _in_chunks(array: Array, chunks: int) -> Array:

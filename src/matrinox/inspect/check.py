@@ -4,87 +4,175 @@ It returns a `Report` (see `matrinox.inspect.report`): `report.rows`, one `Row` 
 which they run, and the totals. `print(report)` gives a plain table.
 """
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.tree_util as jtu
 from jaxtyping import PRNGKeyArray, PyTree
 
 from matrinox.contract import contract
-from matrinox.inspect.gradient import flops_of_gradient
-from matrinox.inspect.observe import observed, recording
-from matrinox.inspect.report import Report, Row
+from matrinox.inspect.gradient import GradientCosts, is_inexact
+from matrinox.inspect.named import report_by_names
+from matrinox.inspect.observe import Call, abstract, observed, recording
+from matrinox.inspect.report import Report, Row, Shape, shapes_text
 from matrinox.inspect.runs import Run, runs_of
+from matrinox.nn.tracing import is_shaped, is_state, narrowed, table
 
 
 @contract
 def check(
-    model: Callable[..., Any],
+    model: eqx.Module,
     *shapes: PyTree,
     key: PRNGKeyArray | None = None,
     state: eqx.nn.State | None = None,
     verbose: bool = True,
     **options: Any,
 ) -> Report:
-    """A dry run of a model at no compute: shapes, parameters, bytes and FLOPs, layer by layer in order of execution.
+    """A dry run at no compute: what each layer of a model takes and gives, holds and costs, in the order of execution.
 
-    **Returns:** a `Report`.
+    The model is traced, as under `jit`, and nothing is compiled or run: the arrays in it may be
+    `jax.ShapeDtypeStruct`, as `eqx.filter_eval_shape` makes them, however large.
+
+    FLOPs are counted as by XLA's cost analysis: two for a multiply-add, one for each entry of an elementwise operation,
+    none for a transcendental function; a loop counts as often as it runs. Those of a layer include those of the layers
+    in it. Backward is what the gradient by parameters and inputs takes beside the call.
+
+    **Arguments:** `model`: any callable `eqx.Module`, or a method of one, such as `cell.step`; `shapes`: what it takes:
+    a shape `(32, 2, 4, 4)` of floats, a `jax.ShapeDtypeStruct`, an array, or a list, tuple or dictionary of these;
+    where the size of an axis is a name, as in `("t", 2, 4, 4)`, the report has formulas of `t`; `key`, `state`,
+    `options`: handed on to the model; `verbose`: whether the report is printed.
+    **Returns:** a `Report`, which prints as a table; `report.rows` has the figures.
+    **Raises:** what the call raises, as `ContractError` with the path of the layer, with a note of the layers up to
+    there; `TypeError` if the model cannot be called.
+
+    >>> from matrinox import nn
+    >>> k0, k1 = jax.random.split(jax.random.key(0))
+    >>> model = nn.Sequential([nn.Dense(p=2, q=3, n=4, key=k0), nn.ReLU(), nn.Dense(p=3, q=5, n=4, key=k1)])
+    >>> report = check(model, ("t", 2, 4, 4))
+    path         type        input         output        calls  parameters  bytes  FLOPs forward  FLOPs backward
+    model        Sequential  (t, 2, 4, 4)  (t, 5, 4, 4)      1         464  1,856        2,864·t   5,600·t - 128
+      layers[0]  Dense       (t, 2, 4, 4)  (t, 3, 4, 4)      1         144    576          816·t    1,584·t - 48
+      layers[1]  ReLU        (t, 3, 4, 4)  (t, 3, 4, 4)      1           0      0           48·t            96·t
+      layers[2]  Dense       (t, 3, 4, 4)  (t, 5, 4, 4)      1         320  1,280        2,000·t    3,920·t - 80
+    464 parameters, 1,856 bytes, FLOPs: 2,864·t forward, 5,600·t - 128 backward
+    >>> report.at(t=32).flops_forward
+    91648
     """
+    if not callable(model):
+        raise TypeError(f"`model` (={type(model).__name__}) must be callable: give a layer, or a method of one.")
     given = {"key": key, "state": state}
     kwargs = {name: value for name, value in given.items() if value is not None} | options
-    report = _report(model, tuple(_read(shape) for shape in shapes), kwargs)
+    call = ([_read(shape) for shape in shapes], {name: _read_option(value) for name, value in kwargs.items()})
+    names = tuple(sorted({size for leaf in jax.tree.leaves(call) for size in _names_of(leaf)}))
+    if names:
+        report = report_by_names(
+            names, lambda sizes: _report(model, *jax.tree.map(lambda leaf: _at(leaf, sizes), call))
+        )
+    else:
+        report = _report(model, *call)
     if verbose:
         print(report)
     return report
 
 
 def _read(shape: Any) -> Any:
-    if isinstance(shape, tuple) and all(isinstance(size, int) for size in shape):
-        return jax.ShapeDtypeStruct(shape, jnp.zeros(()).dtype)
-    return shape
+    """Shapes as what stands for an array, in whatever they are held."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf, jnp.result_type(float)) if _is_shape(leaf) else narrowed(leaf),
+        shape,
+        is_leaf=_is_shape,
+    )
 
 
-def _report(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Report:
-    with recording():
-        program, _, _ = eqx.filter_make_jaxpr(lambda model, args, kwargs: model(*args, **kwargs))(
-            observed(model), args, kwargs
-        )
-    rows = tuple(_row(run) for run in runs_of(program))
-    first = rows[0]
-    return Report(rows, first.parameters, first.bytes, first.flops_forward, first.flops_backward)
+def _is_shape(node: Any) -> bool:
+    return isinstance(node, tuple) and all(isinstance(size, int | str) and size is not True for size in node)
 
 
-def _row(run: Run) -> Row:
+def _read_option(value: Any) -> Any:
+    # A tuple of numbers may be one to the model: it has options that are no arrays.
+    return jax.tree.map(narrowed, value, is_leaf=is_state)
+
+
+def _names_of(leaf: Any) -> set[str]:
+    return {size for size in leaf.shape if isinstance(size, str)} if isinstance(leaf, jax.ShapeDtypeStruct) else set()
+
+
+def _at(leaf: Any, sizes: Mapping[str, int]) -> Any:
+    if not _names_of(leaf):
+        return leaf
+    return jax.ShapeDtypeStruct(tuple(sizes.get(size, size) for size in leaf.shape), leaf.dtype)
+
+
+def _report(model: Any, args: list[Any], kwargs: dict[str, Any]) -> Report:
+    costs, whole = GradientCosts(), observed(model)
+    with recording() as record:
+        try:
+            program, _, _ = eqx.filter_make_jaxpr(_call)(whole, args, kwargs)
+        except Exception as error:
+            _note_the_layers(error, record.calls)
+            raise
+    runs, forward = runs_of(program)
+    parameters, size = _weights(model)
+    return Report(
+        rows=tuple(_row(run, costs) for run in runs),
+        parameters=parameters,
+        bytes=size,
+        flops_forward=forward,
+        flops_backward=costs.of(abstract((whole, tuple(args), kwargs)), "__call__"),
+    )
+
+
+def _call(model: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return model(*args, **kwargs)
+
+
+def _row(run: Run, costs: GradientCosts) -> Row:
     call = run.call
-    layer, args, kwargs = call.skeleton
-    parameters = [leaf for leaf in jax.tree.leaves(layer) if _is_inexact(leaf)]
-    backward = flops_of_gradient(call.skeleton, call.method)
+    parameters, size = _weights(call.layer)
+    backward = costs.of(call.skeleton, call.method)
     return Row(
-        run.path,
-        type(layer).__name__ + ("" if call.method == "__call__" else f".{call.method}"),
-        _shapes((args, kwargs)),
-        _shapes(call.outputs),
-        run.layers * sum(leaf.size for leaf in parameters),
-        run.layers * sum(leaf.size * leaf.dtype.itemsize for leaf in parameters),
-        run.forward,
-        None if backward is None else backward * run.calls,
-        run.depth,
-        run.calls,
+        path=run.path,
+        kind=_kind(call),
+        inputs=_shapes(call.skeleton[1:]),
+        outputs=_shapes(call.outputs),
+        parameters=parameters * run.layers,
+        bytes=size * run.layers,
+        flops_forward=run.forward,
+        flops_backward=None if backward is None else backward * run.calls,
+        depth=run.depth,
+        calls=run.calls,
     )
 
 
-def _is_inexact(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and hasattr(leaf, "shape") and jnp.issubdtype(leaf.dtype, jnp.inexact)
+def _kind(call: Call) -> str:
+    return type(call.layer).__name__ + ("" if call.method == "__call__" else f".{call.method}")
 
 
-def _shapes(tree: Any) -> tuple[tuple[int, ...], ...]:
-    is_state = lambda node: isinstance(node, eqx.nn.State)
-    return tuple(
-        tuple(leaf.shape)
-        for leaf in jax.tree.leaves(tree, is_leaf=is_state)
-        if not is_state(leaf) and hasattr(leaf, "shape") and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def _weights(layer: Any) -> tuple[int, int]:
+    """How many parameters a layer has, and how many bytes all its arrays take."""
+    arrays = [leaf for leaf in jax.tree.leaves(layer) if is_shaped(leaf)]
+    return sum(leaf.size for leaf in arrays if is_inexact(leaf)), sum(
+        leaf.size * leaf.dtype.itemsize for leaf in arrays
     )
+
+
+def _shapes(tree: Any) -> tuple[Shape, ...]:
+    leaves = jax.tree.leaves(tree, is_leaf=is_state)
+    return tuple(tuple(leaf.shape) for leaf in leaves if is_shaped(leaf) and not _is_key(leaf))
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _note_the_layers(error: Exception, calls: list[Call]) -> None:
+    """Adds what was called up to an error."""
+    done = [call for call in calls if call.is_finished and call.is_layers_work]
+    if done:
+        trees = [(call.path, _kind(call), call.skeleton[1:], call.outputs) for call in done]
+        rows = [
+            (path, kind, shapes_text(_shapes(taken)), shapes_text(_shapes(given))) for path, kind, taken, given in trees
+        ]
+        error.add_note(f"Layers up to there:\n{table(rows)}")

@@ -18,19 +18,33 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from matrinox.functional.conv_gradient import kernel_gradient_program
-
 Inner = Callable[[Jaxpr, int], int]
 """The cost of one turn of an inner program, and how many turns it runs for each of the outer one."""
 
 _ELEMENTWISE = frozenset(
-    "abs add add_any and ceil clamp conj convert_element_type div eq floor ge gt imag is_finite le lt max min mul ne neg"
-    " nextafter not or population_count real reduce_precision rem round select_n shift_left shift_right_arithmetic"
-    " shift_right_logical sign square sub xor".split()
+    (
+        *("abs", "add", "add_any", "and", "ceil", "clamp", "conj", "convert_element_type", "div", "eq", "floor", "ge"),
+        *("gt", "imag", "is_finite", "le", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or"),
+        *(
+            "population_count",
+            "real",
+            "reduce_precision",
+            "rem",
+            "round",
+            "select_n",
+            "shift_left",
+            "shift_right_arithmetic",
+            "shift_right_logical",
+            "sign",
+            "square",
+            "sub",
+            "xor",
+        ),
+    )
 )
-_REDUCTIONS = frozenset("reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor".split())
-_CUMULATIVE = frozenset("cumsum cumprod cummax cummin cumlogsumexp".split())
-_WINDOWS = frozenset("reduce_window_sum reduce_window_max reduce_window_min reduce_window".split())
+_REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "reduce_xor")
+_CUMULATIVE = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
+_WINDOWS = ("reduce_window_sum", "reduce_window_max", "reduce_window_min", "reduce_window")
 # Composed of other operations when lowered: of each entry, those beside transcendental ones.
 _COMPOSED = {"logistic": 3, "exp2": 1}
 # Two words of 32 bits take 20 rounds of five operations, and five additions of keys.
@@ -115,7 +129,15 @@ def _positions(image: Any, kernel: Any, out: Any, strides: Any, padding: Any, sp
 
 
 def _kernel_gradient(params: Any, inputs: Any, outputs: Any) -> int:
-    return count_flops(kernel_gradient_program(*inputs, platform=jax.default_backend(), **params))
+    (x, g), geometry, kernel = (aval.shape for aval in inputs), params["geometry"], params["kernel"]
+    if jax.default_backend() == "cpu":
+        # A product of patches there, which hold the padding and the holes.
+        positions = prod(g[1:-1]) * prod(kernel)
+    else:
+        positions = _positions(
+            x[1:-1], kernel, g[1:-1], geometry.stride, geometry.padding, geometry.spread, geometry.dilation
+        )
+    return 2 * positions * g[0] * x[-1] // geometry.groups * g[-1]
 
 
 def _reduction(params: Any, inputs: Any, outputs: Any) -> int:

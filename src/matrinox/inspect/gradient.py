@@ -1,5 +1,7 @@
-"""What the gradient of one layer takes, by its parameters and its inputs."""
+"""What the gradient of one call takes, by the parameters of the layer and its inputs."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import equinox as eqx
@@ -9,34 +11,68 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.interpreters import partial_eval
 
 from matrinox.inspect.flops import count_flops
+from matrinox.nn.tracing import is_shaped, is_state
 
 
-def flops_of_gradient(skeleton: Any, method: str) -> int | None:
-    """The floating-point operations of a call and its gradient, without those of the call; `None` without a gradient.
+class GradientCosts:
+    """The floating-point operations of gradients, each traced once however many equal layers are called alike."""
 
-    **Arguments:** `skeleton`: `(layer, args, kwargs)`, with shapes in the place of arrays; `method`: what is called.
-    """
-    dynamic, static = eqx.partition(skeleton, _is_inexact)
-    if not jax.tree.leaves(dynamic):
-        return 0
+    def __init__(self) -> None:
+        self._known: dict[Any, int | None] = {}
 
-    def call(dynamic: Any, others: Any) -> list[Any]:
-        layer, args, kwargs = eqx.combine(dynamic, others)
-        return [leaf for leaf in jax.tree.leaves(getattr(layer, method)(*args, **kwargs)) if _is_inexact(leaf)]
+    def of(self, skeleton: Any, method: str) -> int | None:
+        """Those of a call together with its gradient, without those of the call alone.
 
-    def pull(dynamic: Any, others: Any, cotangents: Any) -> Any:
-        outputs, back = jax.vjp(lambda dynamic: call(dynamic, others), dynamic)
-        return outputs, back(cotangents)
+        **Arguments:** `skeleton`: `(layer, args, kwargs)` with shapes in the place of arrays; `method`: what is called.
+        **Returns:** their number, `None` where it cannot be told: the call has no gradient, or it works along an axis
+        that has its name from a transform around it.
+        """
+        leaves, treedef = jax.tree.flatten(skeleton)
+        question = (tuple(leaves), treedef, method)
+        try:
+            return self._known[question]
+        except (KeyError, TypeError, ValueError):
+            # Not asked yet, or of leaves that cannot be told apart.
+            found = _traced(skeleton, method)
+        with suppress(TypeError):
+            self._known[question] = found
+        return found
 
-    forward, outputs, _ = eqx.filter_make_jaxpr(call)(dynamic, static)
-    both, _, _ = eqx.filter_make_jaxpr(pull)(dynamic, static, outputs)
+
+def _traced(skeleton: Any, method: str) -> int | None:
+    try:
+        return _flops_of_gradient(skeleton, method)
+    except Exception:
+        # The call itself has been traced already: it is the gradient that has no rule, or no place of its own.
+        return None
+
+
+def _flops_of_gradient(skeleton: Any, method: str) -> int:
+    variables, others = eqx.partition(skeleton, is_inexact, is_leaf=is_state)
+
+    def call(variables: Any, others: Any) -> list[Any]:
+        layer, args, kwargs = eqx.combine(variables, others, is_leaf=is_state)
+        return [leaf for leaf in jax.tree.leaves(getattr(layer, method)(*args, **kwargs)) if is_inexact(leaf)]
+
+    def call_and_gradient(variables: Any, others: Any, cotangents: Any) -> Any:
+        outputs, pull = jax.vjp(lambda variables: call(variables, others), variables)
+        return outputs, pull(cotangents)
+
+    forward, outputs = _program(call, variables, others)
+    both, _ = _program(call_and_gradient, variables, others, outputs)
     return count_flops(_needed(both)) - count_flops(_needed(forward))
 
 
+def _program(call: Callable[..., Any], *args: Any) -> tuple[ClosedJaxpr, Any]:
+    program, outputs, _ = eqx.filter_make_jaxpr(call)(*args)
+    return program, outputs
+
+
 def _needed(program: ClosedJaxpr) -> Jaxpr:
-    """The program without what none of its results needs, as a compiler leaves it out."""
+    """The program without what none of its results needs, which a compiler leaves out too."""
     return partial_eval.dce_jaxpr(program.jaxpr, [True] * len(program.jaxpr.outvars))[0]
 
 
-def _is_inexact(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and hasattr(leaf, "shape") and jnp.issubdtype(leaf.dtype, jnp.inexact)
+def is_inexact(leaf: Any) -> bool:
+    """Whether this is an array of floats, or stands for one: a parameter, or what has a gradient."""
+    return is_shaped(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact)

@@ -44,6 +44,7 @@ class Call:
     entries: tuple[int, ...]
     weights: int
     outputs: Any = None
+    is_finished: bool = False
 
     @property
     def layer(self) -> Any:
@@ -182,7 +183,7 @@ def _recorded(method: Callable[..., Any]) -> Callable[..., Any]:
             given = method(self, *args, **kwargs)
         finally:
             recording.current = outer
-        this.outputs = abstract(given)
+        this.outputs, this.is_finished = abstract(given), True
         exit_p.bind(*_tracers(given), call=this)
         return given
 

@@ -30,11 +30,11 @@ class Run:
     finished: bool = False
 
 
-def runs_of(program: ClosedJaxpr) -> list[Run]:
-    """The calls in a program, in the order in which they run."""
+def runs_of(program: ClosedJaxpr) -> tuple[list[Run], int]:
+    """The calls in a program, in the order in which they run, and the floating-point operations of all of it."""
     walk = _Walk()
-    walk.cost(program.jaxpr, 1, {})
-    return [run for run in walk.found if run.finished]
+    total = walk.cost(program.jaxpr, 1, {})
+    return [run for run in walk.found if run.finished], total
 
 
 class _Walk:

@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
-import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from matrinox.contract import ContractError, contract
@@ -17,6 +16,7 @@ from matrinox.nn.child import is_stateful
 from matrinox.nn.compose import Sequential
 from matrinox.nn.lazy import Lazy, name_of, open_sizes
 from matrinox.nn.lazy_sizes import options_of, read_sizes
+from matrinox.nn.tracing import is_state, narrowed, shape_of, table
 from matrinox.rand import KeyStream
 
 # Whether a layer is stateful may depend on its options, but hardly on its sizes: one that most groups and heads divide.
@@ -41,8 +41,7 @@ class Found(tuple[FoundLayer, ...]):
     def __repr__(self) -> str:
         rows = [("path", "layer", "found", "input", "output")]
         rows += [(row.path, row.layer, _sizes_text(row.sizes), str(row.input), str(row.output)) for row in self]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        return table(rows)
 
 
 @contract
@@ -79,7 +78,7 @@ def materialize(
     def call(probed: Any, examples: tuple[Any, ...], options: dict[str, Any]) -> None:
         probed(*examples, **options)
 
-    eqx.filter_eval_shape(call, probed, jax.tree.map(_narrowed, examples), options)
+    eqx.filter_eval_shape(call, probed, jax.tree.map(narrowed, examples), options)
     for path, lazy in trace.probed.items():
         if path not in trace.reached:
             raise ValueError(
@@ -169,9 +168,11 @@ class _Probe(eqx.Module):
         given = eqx.filter_eval_shape(_call_with_own_state, skeleton, args, kwargs)
         if before is None:
             taken = next(iter((*args, *kwargs.values())), None)
-            self.trace.reached[self.path] = _Reached(sizes, skeleton, _shapes(taken), _shapes(_output(given)))
-        states = [node for node in jax.tree.leaves((args, kwargs), is_leaf=_is_state) if _is_state(node)]
-        return jax.tree.map(lambda node: states[0] if _is_state(node) else _zeros(node), given, is_leaf=_is_state)
+            self.trace.reached[self.path] = _Reached(
+                sizes, skeleton, jax.tree.map(shape_of, taken), jax.tree.map(shape_of, _output(given))
+            )
+        states = [node for node in jax.tree.leaves((args, kwargs), is_leaf=is_state) if is_state(node)]
+        return jax.tree.map(lambda node: states[0] if is_state(node) else _zeros(node), given, is_leaf=is_state)
 
     def _skeleton(self, sizes: dict[str, int]) -> Any:
         built = eqx.filter_eval_shape(lambda lazy: self.trace.build(self.path, lazy, sizes), self.lazy)
@@ -211,7 +212,7 @@ def _call_options(model: Any, state: eqx.nn.State | None, trace: _Trace) -> dict
 
 def _call_with_own_state(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     own = eqx.nn.State(layer)
-    args, kwargs = jax.tree.map(lambda node: own if _is_state(node) else node, (args, kwargs), is_leaf=_is_state)
+    args, kwargs = jax.tree.map(lambda node: own if is_state(node) else node, (args, kwargs), is_leaf=is_state)
     return layer(*args, **kwargs)
 
 
@@ -244,28 +245,13 @@ def _sizes_text(sizes: dict[str, int]) -> str:
     return ", ".join(f"{name}={size}" for name, size in sizes.items()) or "nothing"
 
 
-def _is_state(node: Any) -> bool:
-    return isinstance(node, eqx.nn.State)
-
-
 def _is_index(node: Any) -> bool:
     return isinstance(node, eqx.nn.StateIndex)
 
 
 def _output(given: Any) -> Any:
-    return given[0] if isinstance(given, tuple) and len(given) == 2 and _is_state(given[1]) else given
-
-
-def _shapes(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: tuple(leaf.shape) if hasattr(leaf, "shape") else leaf, tree)
+    return given[0] if isinstance(given, tuple) and len(given) == 2 and is_state(given[1]) else given
 
 
 def _zeros(leaf: Any) -> Any:
     return jnp.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
-
-
-def _narrowed(leaf: Any) -> Any:
-    # JAX's own dtype, which without 64 bits is narrower than NumPy's.
-    if not isinstance(leaf, np.ndarray):
-        return leaf
-    return jax.ShapeDtypeStruct(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype))
