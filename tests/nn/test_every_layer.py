@@ -1,5 +1,6 @@
 """What every public layer promises: one row for each, and a test that no layer is without."""
 
+import inspect
 from typing import Any
 
 import equinox as eqx
@@ -28,7 +29,8 @@ def examples(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
 
 
 def is_layer(member: Any) -> bool:
-    return isinstance(member, type) and issubclass(member, eqx.Module)
+    """What is called: a cache is a module too, and is not."""
+    return isinstance(member, type) and issubclass(member, eqx.Module) and inspect.isfunction(member.__call__)
 
 
 # It stands where a layer will be, and computes nothing itself.

@@ -15,6 +15,7 @@ from matrinox.nn.attention import MultiheadAttention
 from matrinox.nn.basic_block import BasicBlock, conv1x1, conv3x3
 from matrinox.nn.bilinear import BilinearDense
 from matrinox.nn.branch import BranchSum, Parallel, Residual
+from matrinox.nn.cache import KVCache, KVMemory
 from matrinox.nn.cell import GRUCell, LSTMCell, RNNCell
 from matrinox.nn.compose import Sequential, Series
 from matrinox.nn.congruence import BiMap
@@ -145,6 +146,8 @@ __all__ = [
     "GroupNorm",
     "InstanceNorm",
     "InvariantGate",
+    "KVCache",
+    "KVMemory",
     "LSTMCell",
     "Lambda",
     "LayerNorm",
