@@ -121,6 +121,18 @@ def test_a_rebuilt_function_keeps_its_name_and_its_other_defaults():
     assert new(X, factor=2) == 30.0
 
 
+def test_what_a_function_counts_beside_its_model_is_counted_by_the_rebuilt_one_too():
+    calls = 0
+
+    def counted(x):
+        nonlocal calls
+        calls += 1
+        return MODEL(x)
+
+    assert rebuilt(counted)(X) == 15.0
+    assert calls == 1
+
+
 def test_a_function_without_a_model_is_itself():
     bound = Trainer(MODEL).loss
     partial = functools.partial(jnp.sum, axis=0)

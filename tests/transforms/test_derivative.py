@@ -78,6 +78,16 @@ def test_complex_inputs_are_differentiated_as_in_jax():
         expected = getattr(jax, name)(cube, holomorphic=True)(z)
         assert jnp.allclose(transform(cube, holomorphic=True)(z), expected, rtol=1e-6)
 
+    class Wave(eqx.Module):
+        phase: jax.Array
+
+        def value(self, z):
+            return jnp.sum(jnp.exp(self.phase * z))
+
+    by_state, by_input = grad(Wave(z).value, "phase", 0, holomorphic=True)(z)
+    assert jnp.allclose(by_state["phase"], z * jnp.exp(z * z), rtol=1e-6)
+    assert jnp.allclose(by_input, z * jnp.exp(z * z), rtol=1e-6)
+
     def length(z):
         return jnp.sum(jnp.abs(z) ** 2)
 

@@ -92,6 +92,24 @@ def test_the_model_that_a_function_closes_over_is_reached():
     assert_reached(lambda x: model.loss(x), X)
 
 
+def test_of_modules_closed_over_the_one_with_floats_is_the_model():
+    model, counter = MODEL, Counter(jnp.zeros((), int))
+    assert_reached(lambda x: model.loss(x) + counter.count, X)
+
+
+def test_a_compiled_method_is_not_compiled_again_for_every_model():
+    traces = []
+
+    class Counted(Model):
+        def loss(self, x):
+            traces.append(x)
+            return jnp.sum(self(x))
+
+    found = reach(eqx.filter_jit(Counted(jnp.array(2.0)).loss), (X,), {})
+    assert [found.call(Counted(jnp.array(weight)), (X,), {}) for weight in (1.0, 4.0)] == [3.0, 12.0]
+    assert len(traces) == 1
+
+
 def test_a_function_without_a_model_is_refused():
     with pytest.raises(
         ValueError, match="`sum` is bound to no module, takes none and closes over none: pass the model"

@@ -17,6 +17,8 @@ class Model(eqx.Module):
     def loss(self, x):
         return jnp.sum(self(x))
 
+    slope = grad(lambda self, x: self.loss(x), argnums=1)
+
 
 def loss(x):
     """The loss."""
@@ -48,3 +50,10 @@ def test_a_transform_is_seen_through_and_rebuilt_around_another_function():
     assert negated(jnp.ones(3)) == -3.0
     other = negated.of(lambda x: 10.0 * x)
     assert (repr(other), other(2.0)) == ("negated(<lambda>)", -20.0)
+
+
+def test_a_transform_in_the_body_of_a_class_is_a_method():
+    model = Model(jnp.array(2.0))
+    assert model.slope(3.0) == 2.0
+    assert grad(model.slope, "weight")(3.0) == {"weight": 1.0}
+    assert Model.slope(model, 3.0) == 2.0

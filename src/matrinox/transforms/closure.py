@@ -33,9 +33,7 @@ class Rebuild:
         """A model swapped, a function or a container rebuilt; anything else as it is."""
         if is_model(value):
             return self.swap(value)
-        if isinstance(value, _FUNCTIONS) or type(value) in _CONTAINERS:
-            return self.function(value)
-        return value
+        return self.function(value) if _may_hold(value) else value
 
     def function(self, func: Any) -> Any:
         """The function rebuilt, or itself if no model is in it; each is rebuilt once."""
@@ -65,7 +63,7 @@ class Rebuild:
 
     def _tree(self, tree: Any) -> Any:
         def is_leaf(node: Any) -> bool:
-            return node is not tree and (is_model(node) or isinstance(node, _FUNCTIONS) or type(node) in _CONTAINERS)
+            return node is not tree and _may_hold(node)
 
         leaves, structure = jax.tree.flatten(tree, is_leaf=is_leaf)
         new = [self.value(leaf) for leaf in leaves]
@@ -85,29 +83,28 @@ class Rebuild:
         return func if _same(old, [inner, *args, *keywords.values()]) else functools.partial(inner, *args, **keywords)
 
     def _plain(self, func: FunctionType) -> FunctionType:
-        old_cells = func.__closure__ or ()
-        cells = tuple(CellType() for _ in old_cells)
-        globals_ = dict(func.__globals__)
+        old_cells, named = func.__closure__ or (), _named_globals(func)
+        # What cannot hold a model stays shared with the original, which may count its calls there.
+        cells = tuple(CellType() if _may_hold(_content(cell)) else cell for cell in old_cells)
+        globals_ = dict(func.__globals__) if named else func.__globals__
         new = FunctionType(func.__code__, globals_, func.__name__, func.__defaults__, cells)
         # Before its cells are filled: a recursive function closes over itself.
         self.done[id(func)] = func, new
-        changed = False
+        old_values, new_values = [], []
         for old, cell in zip(old_cells, cells, strict=True):
-            try:
-                content = old.cell_contents
-            except ValueError:
-                # A name that is not bound yet.
-                continue
-            cell.cell_contents = self.value(content)
-            changed |= cell.cell_contents is not content and content is not func
-        for name in _named_globals(func):
+            if cell is not old:
+                cell.cell_contents = self.value(old.cell_contents)
+                old_values.append(old.cell_contents)
+                new_values.append(cell.cell_contents)
+        for name in named:
             globals_[name] = self.value(func.__globals__[name])
-            changed |= globals_[name] is not func.__globals__[name] and func.__globals__[name] is not func
+            old_values.append(func.__globals__[name])
+            new_values.append(globals_[name])
         defaults = tuple(self.value(value) for value in func.__defaults__ or ())
         keywords = {name: self.value(value) for name, value in (func.__kwdefaults__ or {}).items()}
-        changed |= not _same(func.__defaults__ or (), defaults)
-        changed |= not _same((func.__kwdefaults__ or {}).values(), keywords.values())
-        if not changed:
+        old_values += [*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).values()]
+        new_values += [*defaults, *keywords.values()]
+        if all(after is before or before is func for before, after in zip(old_values, new_values, strict=True)):
             return func
         new.__defaults__, new.__kwdefaults__ = func.__defaults__ and defaults, func.__kwdefaults__ and keywords
         new.__qualname__, new.__doc__, new.__annotations__ = func.__qualname__, func.__doc__, func.__annotations__
@@ -115,12 +112,24 @@ class Rebuild:
         return new
 
 
+def _may_hold(value: Any) -> bool:
+    return isinstance(value, _FUNCTIONS) or type(value) in _CONTAINERS
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        # A name that is not bound yet.
+        return None
+
+
 def _same(old: Any, new: Any) -> bool:
     return all(before is after for before, after in zip(old, new, strict=True))
 
 
 def _named_globals(func: FunctionType) -> list[str]:
-    """Which globals may lead to a model: modules, and functions of the same package."""
+    """Which globals may lead to a model: models, containers, and functions of the same package."""
     package = (func.__module__ or "").partition(".")[0]
     if package in _LIBRARIES:
         return []
@@ -128,7 +137,8 @@ def _named_globals(func: FunctionType) -> list[str]:
     return [
         name
         for name, value in named.items()
-        if not isinstance(value, FunctionType) or (value.__module__ or "").partition(".")[0] == package
+        if _may_hold(value)
+        and (not isinstance(value, FunctionType) or (value.__module__ or "").partition(".")[0] == package)
     ]
 
 

@@ -1,12 +1,13 @@
 """Gradients of scalar functions: `grad` and `value_and_grad`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from matrinox.contract import contract
 from matrinox.transforms.arrangement import behind, value_first
 from matrinox.transforms.derivative import differentiated
 from matrinox.transforms.opened import Options
+from matrinox.transforms.selection import Argnames, Argnums
 from matrinox.transforms.transformed import Transformed
 
 
@@ -14,14 +15,14 @@ from matrinox.transforms.transformed import Transformed
 def grad(
     func: Callable[..., Any],
     grad_states: Any = None,
-    argnums: int | Sequence | None = None,
+    argnums: Argnums = None,
     has_aux: bool | None = None,
     return_value: bool = False,
     holomorphic: bool = False,
     unit_aware: bool = False,
     check_states: bool = True,
     *,
-    argnames: str | Sequence | None = None,
+    argnames: Argnames = None,
 ) -> Transformed:
     """The gradient `∂ func / ∂ (var, arg)` of a scalar function, by leaves of its model and by arguments.
 
@@ -72,14 +73,14 @@ def grad(
 def value_and_grad(
     func: Callable[..., Any],
     grad_states: Any = None,
-    argnums: int | Sequence | None = None,
+    argnums: Argnums = None,
     has_aux: bool | None = None,
     return_value: bool = True,
     holomorphic: bool = False,
     unit_aware: bool = False,
     check_states: bool = True,
     *,
-    argnames: str | Sequence | None = None,
+    argnames: Argnames = None,
 ) -> Transformed:
     """The value and the gradient of a scalar function: `(value, d)`, or `((value, aux), d)` with `has_aux`.
 

@@ -1,12 +1,13 @@
 """Hessians of functions of models and arguments, as dense arrays."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from matrinox.contract import contract
 from matrinox.transforms.arrangement import behind
 from matrinox.transforms.derivative import differentiated
 from matrinox.transforms.opened import Options
+from matrinox.transforms.selection import Argnames, Argnums
 from matrinox.transforms.transformed import Transformed
 
 
@@ -14,14 +15,14 @@ from matrinox.transforms.transformed import Transformed
 def hessian(
     func: Callable[..., Any],
     grad_states: Any = None,
-    argnums: int | Sequence | None = None,
+    argnums: Argnums = None,
     has_aux: bool | None = None,
     return_value: bool = False,
     holomorphic: bool = False,
     unit_aware: bool = False,
     check_states: bool = True,
     *,
-    argnames: str | Sequence | None = None,
+    argnames: Argnames = None,
 ) -> Transformed:
     """The Hessian `∂² y / ∂ x_i ∂ x_j`, in forward mode over reverse mode.
 

@@ -1,12 +1,13 @@
 """Jacobians, in forward and in reverse mode: `jacfwd`, `jacrev` and `jacobian`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from matrinox.contract import contract
 from matrinox.transforms.arrangement import behind
 from matrinox.transforms.derivative import differentiated
 from matrinox.transforms.opened import Options
+from matrinox.transforms.selection import Argnames, Argnums
 from matrinox.transforms.transformed import Transformed
 
 
@@ -14,14 +15,14 @@ from matrinox.transforms.transformed import Transformed
 def jacfwd(
     func: Callable[..., Any],
     grad_states: Any = None,
-    argnums: int | Sequence | None = None,
+    argnums: Argnums = None,
     has_aux: bool | None = None,
     return_value: bool = False,
     holomorphic: bool = False,
     unit_aware: bool = False,
     check_states: bool = True,
     *,
-    argnames: str | Sequence | None = None,
+    argnames: Argnames = None,
 ) -> Transformed:
     """The Jacobian `∂ y_i / ∂ x_j` in forward mode, one run for each entry of the input: for many outputs.
 
@@ -51,14 +52,14 @@ def jacfwd(
 def jacrev(
     func: Callable[..., Any],
     grad_states: Any = None,
-    argnums: int | Sequence | None = None,
+    argnums: Argnums = None,
     has_aux: bool | None = None,
     return_value: bool = False,
     holomorphic: bool = False,
     unit_aware: bool = False,
     check_states: bool = True,
     *,
-    argnames: str | Sequence | None = None,
+    argnames: Argnames = None,
 ) -> Transformed:
     """The Jacobian `∂ y_i / ∂ x_j` in reverse mode, one run for each entry of the output: for many inputs.
 

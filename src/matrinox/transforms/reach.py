@@ -13,7 +13,7 @@ import jax
 from jaxtyping import PyTree
 
 from matrinox.transforms.closure import FILTER_JITTED, Rebuild
-from matrinox.transforms.leaf import is_model
+from matrinox.transforms.leaf import is_float_array, is_model, is_quantity
 from matrinox.transforms.transformed import Transformed, name_of
 
 _Function = Callable[..., Any]
@@ -32,10 +32,10 @@ class Reached(NamedTuple):
 
 
 def reach(func: _Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Reached:
-    """The model that `func` is bound to, else takes (the first with an array of floats), else closes over.
+    """The model that `func` is bound to, else takes, else closes over: of several modules, one with arrays of floats.
 
-    **Raises:** `ValueError` if there is none, if there are several that it closes over, or if it is held by a jitted
-    function, which cannot be rebuilt.
+    **Raises:** `ValueError` if there is none, if there are several such that it closes over, or if it is held by a
+    jitted function, which cannot be rebuilt.
     """
     bound = _bound(func)
     if bound is not None:
@@ -49,7 +49,7 @@ def reach(func: _Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 
 def _has_floats(tree: PyTree) -> bool:
-    return any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(tree))
+    return any(is_float_array(leaf) for leaf in jax.tree.leaves(tree, is_leaf=is_quantity))
 
 
 def _call_with_argument(func: _Function, key: int | str, new: Any, args: tuple[Any, ...], kwargs: Mapping) -> Any:
@@ -118,14 +118,15 @@ def _closed(func: _Function) -> Reached:
         return module
 
     Rebuild(note, jitted).function(func)
-    if jitted or len(modules) != 1:
-        raise ValueError(_unreached(name_of(func), list(modules.values()), jitted))
-    (module,) = modules.values()
+    held = [module for module in modules.values() if _has_floats(module)] or list(modules.values())
+    if jitted or len(held) != 1:
+        raise ValueError(_unreached(name_of(func), held, jitted))
+    (model,) = held
 
     def call(new: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        return Rebuild(lambda _: new, []).function(func)(*args, **kwargs)
+        return Rebuild(lambda module: new if module is model else module, []).function(func)(*args, **kwargs)
 
-    return Reached(module, None, call)
+    return Reached(model, None, call)
 
 
 def _unreached(name: str, modules: list[eqx.Module], jitted: list[str]) -> str:

@@ -19,7 +19,7 @@ A transform returns `Transformed(name, func, run)`, so that another transform se
 
 import inspect
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -35,8 +35,8 @@ from matrinox.transforms.reach import reach
 from matrinox.transforms.states import pick
 from matrinox.transforms.transformed import name_of
 
-Argnums = int | Sequence[int] | None
-Argnames = str | Sequence[str] | None
+Argnums = int | np.integer | Sequence | None
+Argnames = str | Collection | None
 
 
 def take_out(

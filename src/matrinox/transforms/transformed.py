@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from types import MethodType
 from typing import Any
 
 import equinox as eqx
@@ -33,6 +34,10 @@ class Transformed:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.run(self.func, args, kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        # As functions do: a transformed function in the body of a class is a method.
+        return self if instance is None else MethodType(self, instance)
 
     def __repr__(self) -> str:
         return self.__name__
