@@ -1,4 +1,4 @@
-"""Every example in the docstrings of the rooms about models is run."""
+"""Every example in the docstrings of the rooms around the layers is run."""
 
 import doctest
 import importlib
@@ -8,11 +8,12 @@ import pytest
 
 import matrinox.bridge
 import matrinox.inspect
+import matrinox.rand
 import matrinox.transforms
 
 MODULES = [
     f"{room.__name__}.{module.name}"
-    for room in (matrinox.transforms, matrinox.inspect, matrinox.bridge)
+    for room in (matrinox.rand, matrinox.transforms, matrinox.inspect, matrinox.bridge)
     for module in pkgutil.iter_modules(room.__path__)
 ]
 

@@ -50,7 +50,7 @@ def takes_arrays(function: Callable[..., Any]) -> bool:
 
 
 def is_array_hint(hint: Any) -> bool:
-    return bool(array_annotations(hint)) and hint not in (PRNGKeyArray, PRNGKeyArray | None)
+    return not set(array_annotations(hint)) <= set(array_annotations(PRNGKeyArray))
 
 
 def test_there_is_a_public_api():
@@ -238,6 +238,10 @@ def example_arguments() -> dict[str, dict[str, Any]]:
     }
     examples |= {f"functional.pool{k}d": {"x": grids[k], "reduce_fn": jnp.min, "window": 2} for k in (1, 2, 3)}
     examples |= {f"functional.{name}": {"x": x} for name in activations}
+    examples |= {
+        "rand.permutation": {"seed": 0, "x": x},
+        "rand.choice": {"seed": 0, "x": x, "p": jnp.full(len(x), 1 / len(x))},
+    }
     return examples
 
 

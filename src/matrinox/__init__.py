@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from matrinox import data, functional, initializers, io, nn, train, zoo
+from matrinox import data, functional, initializers, io, nn, rand, train, zoo
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.io import ModelFileError, load, load_adapters, save, save_adapters
 from matrinox.nn import lora
@@ -53,6 +53,7 @@ __all__ = [
     "lora",
     "loss_gradients",
     "nn",
+    "rand",
     "replace",
     "save",
     "save_adapters",

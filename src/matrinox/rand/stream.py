@@ -42,7 +42,8 @@ class KeyStream(eqx.Module):
         if isinstance(seed, int):
             # JAX keeps the lowest 32 bits: the seed 2³² would repeat the keys of 0.
             _require_32_bits("seed", seed, "choose a smaller seed, or pass a key")
-            self.root = jax.random.key(seed)
+            # Named, so that no switch of JAX changes what a seed gives.
+            self.root = jax.random.key(seed, impl="threefry2x32")
         else:
             self.root = seed
         self.position = jnp.zeros((), jnp.uint32)
