@@ -109,6 +109,14 @@ def test_small_and_large_matrices_of_any_shape_are_within_the_range_of_floats(sc
     np.testing.assert_allclose(np.linalg.norm(bound_spectral_norm(scale * wide), 2), expected, rtol=1e-5)
 
 
+def test_what_is_not_finite_is_not_hidden():
+    for shape in ((2, 2), (3, 3), (3, 2), (40, 40)):
+        x = jnp.ones(shape).at[0, 1].set(jnp.nan)
+        for function in (bound_spectral_norm, orthogonalize):
+            assert np.isnan(function(x)).all()
+            assert np.isnan(function(x.at[0, 1].set(jnp.inf))).any()
+
+
 def test_bfloat16_is_computed_in_float32():
     x = jnp.asarray(draw(3, 3), jnp.bfloat16)
     for function in (orthogonalize, bound_spectral_norm):

@@ -33,6 +33,13 @@ def test_the_spectral_norm_of_a_diagonal_matrix_is_its_largest_entry_in_size():
     assert spectral_norm(jnp.array([[[3.0, 0.0], [0.0, -4.0]]])).tolist() == [4]
 
 
+@SIDES
+def test_a_norm_of_what_is_not_finite_is_no_number_that_a_matrix_could_have(n):
+    x = jnp.ones((2, n, n)).at[0, 0, 0].set(jnp.nan).at[1, 0, 0].set(jnp.inf)
+    for norm in (frobenius_norm, spectral_norm):
+        assert not np.isfinite(norm(x)).any()
+
+
 def test_normalizing_worked_out_by_hand():
     x = jnp.array([[[3.0, 0.0], [0.0, 4.0]]])
     np.testing.assert_allclose(frobenius_normalize(x, jnp.array([10.0])), [[[6, 0], [0, 8]]], rtol=1e-6)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from matrinox.contract import AnyArray, contract
 from matrinox.contract.nearest import nearest
+from matrinox.functional.decomposition import svd
 from matrinox.functional.matrix_norm import spectral_norm
 from matrinox.functional.precision import exact_product, widen
 
@@ -175,13 +176,13 @@ def _spectral_norm(x: Array) -> Array:
         return spectral_norm(x[..., None, :, :])[..., 0]
     # X Xᵀ of the shorter side has the squares of the singular values; scaled, they stay within the range of floats.
     largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=(-2, -1), keepdims=True)
-    scale = jnp.where(largest > 0, largest, 1)
+    scale = jnp.where(largest == 0, 1, largest)
     scaled = x / scale if rows < columns else _transposed(x / scale)
     if large:
         return _by_squaring(scaled) * scale[..., 0, 0]
     squares = spectral_norm(exact_product(scaled, _transposed(scaled))[..., None, :, :])[..., 0]
     # The root's slope at 0 is infinite; times the zero that flows on, it would be NaN.
-    roots = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
+    roots = jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
     return roots * scale[..., 0, 0]
 
 
@@ -207,7 +208,8 @@ def _norm_and_projector(x: Array) -> tuple[Array, Array]:
     """The norm, and `G^N / tr G^N`, which projects on the left singular vectors of it, divided by their number."""
     gram = exact_product(x, _transposed(x))
     trace = jnp.trace(gram, axis1=-2, axis2=-1)
-    some = trace > 0
+    # Not `> 0`, which would take NaN for nothing.
+    some = trace != 0
     trace = jnp.where(some, trace, 1)
 
     def square(carry: tuple[Array, Array], share: Array) -> tuple[tuple[Array, Array], None]:
@@ -230,7 +232,7 @@ def _polar_of_2(x: Array) -> Array:
     cos, sin = (jnp.where(turns, first, second) for first, second in zip(turned, mirrored, strict=True))
     # Scaled, so that squares stay within the range of floats.
     scale = jax.lax.stop_gradient(jnp.maximum(jnp.abs(cos), jnp.abs(sin)))
-    some = scale > 0
+    some = scale != 0
     cos = jnp.where(some, cos, 1) / jnp.where(some, scale, 1)
     sin = jnp.where(some, sin, 0) / jnp.where(some, scale, 1)
     length = jnp.sqrt(cos * cos + sin * sin)
@@ -241,7 +243,7 @@ def _polar_of_2(x: Array) -> Array:
 
 @jax.custom_jvp
 def _polar(x: Array) -> Array:
-    left, _, right = jnp.linalg.svd(x, full_matrices=False)
+    left, _, right = svd(x)
     u = exact_product(left, right)
     # One Newton–Schulz step takes an error of a few roundings to one: products of thousands keep their norm.
     rest = jnp.eye(x.shape[-1], dtype=x.dtype) - exact_product(_transposed(u), u)

@@ -8,6 +8,7 @@ from jax import Array
 from jaxtyping import Float
 
 from matrinox.contract import AnyArray, contract
+from matrinox.functional.decomposition import svd
 from matrinox.functional.precision import widen
 
 _LARGEST_CLOSED = 4
@@ -210,7 +211,7 @@ def _change_of_cofactors_by_inverse(x: Array, dx: Array) -> Array:
 
 
 def _svd(x: Array) -> tuple[Array, Array, Array, Array]:
-    left, values, right = jnp.linalg.svd(x)
+    left, values, right = svd(x)
     return left, values, right, jnp.linalg.slogdet(left @ right)[0]
 
 

@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from matrinox.contract import AnyArray, contract
+from matrinox.functional.decomposition import singular_values, svd
 from matrinox.functional.norm import require_eps
 from matrinox.functional.precision import widen
 from matrinox.functional.readout import frobenius_norm
@@ -87,7 +88,7 @@ def _spectral(x: Array) -> Array:
 def _length(a: Array, b: Array) -> Array:
     squares = jnp.square(a) + jnp.square(b)
     # The root's slope at 0 is infinite; times the zero that flows on, it would be NaN.
-    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
+    return jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
 
 
 def _unless_rounding(length: Array, other: Array) -> Array:
@@ -97,7 +98,7 @@ def _unless_rounding(length: Array, other: Array) -> Array:
 
 @jax.custom_jvp
 def _largest_singular_value(x: Array) -> Array:
-    return jnp.linalg.svd(x, compute_uv=False)[..., 0]
+    return singular_values(x)[..., 0]
 
 
 @_largest_singular_value.defjvp
@@ -109,7 +110,7 @@ def _largest_singular_value_jvp(primals: tuple[Array], tangents: tuple[Array]) -
 @jax.custom_jvp
 def _slope(x: Array) -> Array:
     """`u vᵀ` of the largest singular value, their mean where there are several: `(*batch, n, n)`, 0 for X = 0."""
-    left, values, right = jnp.linalg.svd(x)
+    left, values, right = svd(x)
     share = _share_of_largest(values)
     return (left * share[..., None, :]) @ right
 
@@ -119,7 +120,7 @@ def _slope_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Ar
     # With A = Uᵀ dX V, and s1 the largest: du = Σ_j u_j (s1 A_j1 + s_j A_1j) / (s1² − s_j²), and dv with A transposed.
     # The terms between equal singular values, where the slope jumps, are left out.
     (x,), (dx,) = primals, tangents
-    left, values, right = jnp.linalg.svd(x)
+    left, values, right = svd(x)
     share = _share_of_largest(values)
     a = jnp.swapaxes(left, -1, -2) @ dx @ jnp.swapaxes(right, -1, -2)
     largest = jnp.where(share > 0, values, 0)[..., None, :]

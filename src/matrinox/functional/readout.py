@@ -45,7 +45,7 @@ def frobenius_norm(x: Float[AnyArray, "*batch p n n"]) -> Float[Array, "*batch p
     x = jnp.asarray(x)
     squares = jnp.sum(jnp.square(widen(x)), axis=(-2, -1))
     # The root's slope at 0 is infinite; times the zero that flows on, it would be NaN.
-    norm = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
+    norm = jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
     return norm.astype(x.dtype)
 
 
