@@ -174,6 +174,22 @@ def test_adapters_may_be_wider_than_the_base():
     assert not same_bits(adapted.whole(), base)
 
 
+def test_models_are_adapted_merged_and_unmerged_under_jit():
+    layer, x = nn.Dense(p=2, q=2, n=2, **OPTIONS), draw(2, 2, 2)
+
+    @eqx.filter_jit
+    def there_and_back(layer):
+        adapted = lora(layer, 1, "**", initializer=lambda key, shape, dtype: jnp.ones(shape, dtype), key=KEYS[1])
+        moved = eqx.tree_at(lambda adapted: adapted.adapters[""].up, adapted, replace_fn=jnp.ones_like)
+        merged = moved.merge()
+        return merged, moved.unmerge(merged), moved(x)
+
+    merged, unmerged, y = there_and_back(layer)
+    np.testing.assert_allclose(merged.weight, layer.weight + 1, rtol=1e-6)
+    np.testing.assert_allclose(unmerged.weight, layer.weight, atol=1e-6)
+    np.testing.assert_allclose(y, merged(x), rtol=1e-5, atol=1e-6)
+
+
 def test_one_base_takes_several_adapters():
     one = trained(adapted_model(), seed=1)
     other = trained(adapted_model("layers[0]"), seed=2)

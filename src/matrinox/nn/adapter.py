@@ -12,6 +12,7 @@ from matrinox.contract import contract
 from matrinox.functional.precision import widen
 from matrinox.nn.cell import BaseCell
 from matrinox.nn.conv import ConvLayer
+from matrinox.nn.difference import is_array
 from matrinox.nn.embedding import Embedding
 from matrinox.nn.head import FlattenLinear
 from matrinox.nn.linear import Dense, check_sizes
@@ -110,7 +111,7 @@ def obstacle(layer: Any) -> str | None:
     weight = layer.weight
     if isinstance(weight, TiedLeaf):
         return f"whose weight is tied to {weight.source!r}: adapt the layer of that one"
-    if not eqx.is_inexact_array_like(weight):
+    if not (is_array(weight) and jnp.issubdtype(weight.dtype, jnp.inexact)):
         return f"whose weight is a {type(weight).__name__}: an array of floats is due"
     due = 4 + (len(layer.stride) if isinstance(layer, ConvLayer) else 0)
     if len(weight.shape) != due:

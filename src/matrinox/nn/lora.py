@@ -18,6 +18,7 @@ from matrinox.initializers import Initializer, lecun_normal
 from matrinox.nn.adapter import ADAPTABLE, Adapter, adaptable, is_adaptable, obstacle, sides
 from matrinox.nn.child import Layer, require_callable
 from matrinox.nn.derived import Derived
+from matrinox.nn.difference import is_array
 from matrinox.nn.linear import check_sizes
 from matrinox.paths import find, show
 
@@ -174,7 +175,7 @@ def _matched(model: PyTree, where: str) -> dict[str, Any]:
     if found:
         return found
     for path, layer in matched.items():
-        kind = "an array" if eqx.is_array_like(layer) else type(layer).__name__
+        kind = "an array" if is_array(layer) else type(layer).__name__
         raise ValueError(
             f"`where` (={where!r}) matches nothing that can be adapted, but {path!r} ({kind}), {obstacle(layer)}."
         )
