@@ -66,7 +66,7 @@ def test_a_map_is_refused_where_there_is_none_and_so_is_what_is_no_model():
 
 def test_a_weight_that_is_changed_after_the_law_is_refused():
     adapted = nn.lora(chain(1), 1, "layers[0]", key=KEYS[0])
-    message = r"names '{}', on which is {}, so that the weight in use would not obey: constrain the model within, as"
+    message = r"names '{}', on which is {}, so that the weight would not obey: constrain the model within, as"
     with pytest.raises(
         ValueError, match=message.format(r"model\.layers\[0\]\.weight", r"the adapter of 'layers\[0\]'")
     ):
