@@ -93,9 +93,18 @@ def test_the_dtype_of_the_states_is_kept():
     np.testing.assert_array_equal(states, wide.astype(jnp.bfloat16))
 
 
-def test_a_segment_without_steps_and_a_table_that_does_not_fit_are_refused():
+def test_half_precision_snaps_to_the_nearest_in_float32():
+    # In float16 both squares are infinite, and in bfloat16 both distances are equal.
+    for dtype, rows in ((jnp.float16, ([1000, 0], [700, 0])), (jnp.bfloat16, ([16, 0.5], [16, 0.25]))):
+        table = jnp.array([[[row, [0, 0]] for row in rows]], dtype)
+        np.testing.assert_array_equal(snap(jnp.zeros((1, 2, 2), dtype), table), table[:, 1])
+
+
+def test_a_segment_without_steps_an_unknown_method_and_a_table_that_does_not_fit_are_refused():
     a, h = draw(4, 2, 2, 2, dtype=np.float32), draw(2, 2, 2, dtype=np.float32)
     with pytest.raises(ValueError, match=r"`every` \(=0\) must be at least 1: choose after how many steps"):
         snapping_scan(a, None, h, TABLE.astype(np.float32), every=0)
+    with pytest.raises(ValueError, match=r"`method` \(='sequentiel'\) must be one of .*: did you mean 'sequential'\?"):
+        snapping_scan(a[:0], None, h, TABLE.astype(np.float32), every=2, method="sequentiel")
     with pytest.raises(ContractError, match=r"axis 0 is 3, q is 2"):
         snap(h, draw(3, 3, 2, 2, dtype=np.float32))

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Int
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional.precision import widen
-from matrinox.functional.scan import Method, matrix_scan
+from matrinox.functional.scan import matrix_scan, require_method
 
 
 @contract
@@ -38,7 +38,8 @@ def snap(h: Float[AnyArray, "*batch q n n"], table: Float[AnyArray, "q entries n
     **Source:** van den Oord et al. 2017, arXiv 1711.00937, with the gradient of Bengio et al. 2013, arXiv 1308.3432.
     """
     h, table = jnp.asarray(h), jnp.asarray(table)
-    entry = jnp.argmin(squared_distances(h, table), axis=-1)
+    # Rounded to half precision, distances of different entries are one, or overflow.
+    entry = jnp.argmin(squared_distances(widen(h), widen(table)), axis=-1)
     chosen = table[jnp.arange(len(table)), entry].astype(h.dtype)
     return chosen + (h - jax.lax.stop_gradient(h))
 
@@ -52,7 +53,7 @@ def snapping_scan(
     *,
     every: int,
     position: Int[AnyArray, "*batch"] | None = None,
-    method: Method = "associative",
+    method: str = "associative",
 ) -> Float[Array, "*batch t q n n"]:
     """Every state of `H_t = A_t @ H_{t−1} + U_t`, replaced by the nearest entry of a table every few steps.
 
@@ -66,6 +67,7 @@ def snapping_scan(
     **Raises:** `ContractError` for shapes that differ; `ValueError` for an `every` below 1, or another `method`.
     """
     require_every(every)
+    require_method(method)
     dtype = jnp.result_type(a, *(() if u is None else (u,)))
     a, u, table = widen(a), None if u is None else widen(u), widen(table)
     t, q, n, _ = a.shape[-4:]
