@@ -107,6 +107,12 @@ def test_a_step_of_no_length_leaves_the_state():
     assert y.shape == (2, 0, P, N, N)
 
 
+def test_an_empty_batch_gives_an_empty_batch():
+    for way, chunk in WAYS[:4]:
+        h, y = jax.eval_shape(lambda *leaves, w=way, c=chunk: selective_scan(*leaves, method=w, chunk=c), *given(0))
+        assert (h.shape, y.shape) == ((0, P, S, N, N), (0, T, P, N, N))
+
+
 def test_chunks_hold_a_part_of_the_states():
     def bytes_of_gradient(chunk):
         shapes = [jax.ShapeDtypeStruct(leaf.shape, jnp.float32) for leaf in given(t=64)]

@@ -187,6 +187,13 @@ def test_the_state_of_half_precision_is_in_float32():
     assert (h.dtype, y.dtype) == (jnp.float32, jnp.bfloat16)
 
 
+@SNAPPING
+def test_a_step_takes_numpy_arrays(snap):
+    layer, x = snapping(snap), draw(2, 2, 2)
+    carry = layer.initial_carry()
+    assert eqx.tree_equal(layer.step(jax.tree.map(np.asarray, carry), x), layer.step(carry, x))
+
+
 def test_it_can_be_stacked_and_run_both_ways():
     layers = [build(), build(reverse=True)]
     x = draw(2, 4, 2, 2, 2)

@@ -45,7 +45,8 @@ def selective_scan(
     dtype = jnp.asarray(u).dtype
     u, delta, A, B, C = (widen(leaf) for leaf in (u, delta, A, B, C))
     *batch, t, p, n, _ = u.shape
-    shape = (*batch, p, A.shape[-3], n, n)
+    state = A.shape[-3]
+    shape = (*batch, p, state, n, n)
     # One dtype throughout: a loop keeps that of its state.
     wide = jnp.result_type(u, delta, A, B)
     start = jnp.zeros(shape, wide) if h is None else jnp.asarray(h)
@@ -54,8 +55,9 @@ def selective_scan(
         u, delta, B, C = taken
         decay, term = _discretized(u, delta, A, B)
         # Each entry's state is a neuron more to the scan.
-        decay, term = (jnp.reshape(leaf, (*leaf.shape[:-4], -1, n, n)) for leaf in (decay, term))
-        states = diagonal_scan(decay, term, h.reshape(*batch, -1, n, n)).reshape(*decay.shape[:-3], *shape[-4:])
+        decay, term = (leaf.reshape(*leaf.shape[:-4], p * state, n, n) for leaf in (decay, term))
+        states = diagonal_scan(decay, term, h.reshape(*batch, p * state, n, n))
+        states = states.reshape(*decay.shape[:-3], *shape[-4:])
         return states[..., -1, :, :, :, :], _read(states, C)
 
     def in_turn(h: Array, taken: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -133,6 +135,6 @@ def _in_chunks(part: _Part, chunk: int) -> _Part:
 
         h, y = jax.lax.scan(jax.checkpoint(part), h, tuple(map(cut, taken)))
         y = jnp.moveaxis(y, 0, -5)
-        return h, y.reshape(*y.shape[:-5], -1, *y.shape[-3:])[..., :t, :, :, :]
+        return h, y.reshape(*y.shape[:-5], chunks * chunk, *y.shape[-3:])[..., :t, :, :, :]
 
     return run

@@ -40,28 +40,28 @@ class MatrixScan(ParallelRecurrent):
     matrices, the states can follow any finite group, which sums and products of numbers cannot. All steps are taken at
     once by an associative scan; `step` takes one, and a sequence can be continued from its carry.
 
-    An orthogonal A keeps the sign of the determinant of the free matrix, and no gradient tells of the other; a
-    `"spectral"` A, which may be singular, goes from one sign to the other as any weight passes 0. With one more row and
-    column the positive sign is enough: a mirror in n dimensions is a half turn in n + 1.
+    Training hardly changes the sign of the determinant of an orthogonal A, as no gradient leads from one sign to the
+    other; a `"spectral"` A, which may be singular, passes through 0. With n one larger the positive sign is enough: a
+    mirror in n dimensions is a half turn in n + 1.
 
-    With `snap` each state is replaced every so many steps by the nearest entry of a table of its neuron, so that errors
-    do not add up over words far longer than those of the training; its gradient is that of `functional.snap`. `snapped`
-    gives a layer that was trained without.
+    With `snap=k` each state is replaced, every k steps, by the nearest entry of its neuron's table, so that errors do
+    not add up over words far longer than those of the training; the gradient is that of `functional.snap`. A layer that
+    was trained without snaps after `layer.snapped(k)`.
 
-    To learn a group, take words of two letters first and then of up to eight, with two terms in the loss: the
+    To learn a group, train on words of two letters first and then of eight, with two terms in the loss: the
     cross-entropy of `−functional.squared_distances(y, table)`, summed over the neurons, against the product of the word
-    so far; and, from a third of the short words on, 0.3 times the squared distance of y from the entry that is right.
-    Without the second y drifts; with it from the start all states become one. Where each element is a letter, its A is
-    its entry in the table.
+    so far; and 0.3 times the squared distance of y from the entry that is right, from a third of the short words on.
+    Without the second term y drifts; with it from the start all states become one.
 
     **Arguments:** `p`, `q`, `n`: neurons in, neurons of the state and matrix side; `transition`: what A is; `bound`: on
     the spectral norm of a `"spectral"` A; `use_input`: whether there is a U; `initial`: the state to start from, the
     `"identity"`, `"zero"`, or `"learned"`, which starts at the identity; `determinants`: the sign of that of A where x
     is small: `"positive"`, `"negative"`, where `diag(1, …, 1, −1)` takes the place of I, or `"both"` in turn, neuron by
-    neuron; `noise`: by how much the weight of A is smaller than `initializer` draws it; `snap`: after how many steps to
-    snap, `None` for not at all; `entries`: of the table, `None` for no table; they start as random orthogonal matrices;
-    `reverse`: from the last step to the first; `method`: as for `functional.matrix_scan`; `use_bias`: of both maps;
-    `initializer`: of both weights; `dtype`: of all, the default float where `None`; `key`: one key.
+    neuron; `noise`: a factor on the weight that `initializer` draws for A, small for an A that starts near I; `snap`:
+    after how many steps to snap, `None` for not at all; `entries`: of the table, `None` for no table; they start as
+    random orthogonal matrices; `reverse`: from the last step to the first; `method`: as for `functional.matrix_scan`;
+    `use_bias`: of both maps; `initializer`: of both weights; `dtype`: of all, the default float where `None`; `key`:
+    one key.
     **Raises:** `ValueError` for a size or a `snap` below 1, a `snap` without `entries`, a `bound` that is not positive
     or is of another transition, a state that stays zero, and another `method`.
     **Source:** Merrill et al. 2024, arXiv 2404.08819, for what such a layer can do and others cannot.
@@ -260,6 +260,7 @@ class MatrixScan(ParallelRecurrent):
                 f"`carry` (={shapes_of(carry)}) must be as initial_carry gives it where snap is {self.snap}: "
                 f"{'H' if self.snap is None else '(H, position)'}."
             )
+        carry = jax.tree.map(jnp.asarray, carry)
         return carry if isinstance(carry, tuple) else (carry, None)
 
 
