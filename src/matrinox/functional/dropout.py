@@ -46,6 +46,11 @@ def drop(x: Array, key: PRNGKeyArray, rate: Rate, shared: Collection[int]) -> Ar
     return jnp.where(mask, (x / kept).astype(x.dtype), 0)
 
 
+def may_drop(rate: Rate) -> bool:
+    """Whether a rate drops anything, as one that is not known while tracing may."""
+    return isinstance(rate, Tracer) or float(rate) != 0
+
+
 def require_rate(rate: Rate, name: str = "rate") -> None:
     """Refuses a rate that is known to be out of range, by the name that its argument has.
 

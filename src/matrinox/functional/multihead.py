@@ -4,13 +4,12 @@ import math
 
 import jax.numpy as jnp
 from jax import Array
-from jax.core import Tracer
 from jaxtyping import Bool, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.functional.attention import require_keys
 from matrinox.functional.chunked_attention import Pairs, attend
-from matrinox.functional.dropout import Rate, require_rate
+from matrinox.functional.dropout import Rate, may_drop, require_rate
 from matrinox.functional.fused_attention import Implementation, fused_attention
 
 
@@ -53,7 +52,7 @@ def multihead_attention(
     require_keys(K)
     require_rate(dropout, "dropout")
     require_chunk(chunk)
-    drops = isinstance(dropout, Tracer) or float(dropout) != 0
+    drops = may_drop(dropout)
     if drops and key is None:
         raise ValueError(
             f"`key` (=None) is needed for `dropout` (={dropout}): pass a key, or a rate of 0 in inference."

@@ -3,13 +3,12 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional import multihead_attention, rotary
-from matrinox.functional.dropout import require_rate
+from matrinox.functional.dropout import may_drop, require_rate
 from matrinox.functional.fused_attention import Implementation
 from matrinox.functional.multihead import kv_heads_of, require_chunk, require_kv_heads
 from matrinox.functional.position import require_base, require_pairs
@@ -234,7 +233,7 @@ class MultiheadAttention(eqx.Module):
         key: PRNGKeyArray | None,
     ) -> Array:
         rate = 0.0 if self.inference else self.dropout
-        if key is None and (isinstance(rate, Tracer) or float(rate) != 0):
+        if key is None and may_drop(rate):
             raise ValueError(
                 f"`key` (=None) is needed by MultiheadAttention(dropout={rate}) in training: pass a key, or switch the "
                 "model to inference with eqx.nn.inference_mode(model)."

@@ -2,12 +2,11 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional.axis import AxesFromEnd, from_the_end
-from matrinox.functional.dropout import drop, require_rate
+from matrinox.functional.dropout import drop, may_drop, require_rate
 
 _WITHIN_A_NEURON = (-2, -1)
 
@@ -63,7 +62,7 @@ class Dropout(eqx.Module):
         matrices are not square.
         """
         x = jnp.asarray(x)
-        if self.inference or (not isinstance(self.rate, Tracer) and self.rate == 0):
+        if self.inference or not may_drop(self.rate):
             return x
         if key is None:
             raise ValueError(
