@@ -18,10 +18,13 @@ TOKENS = jax.ShapeDtypeStruct((3, 64, 4, 2, 2), jnp.bfloat16)
 @pytest.fixture
 def gpu(monkeypatch):
     """What JAX asks of an NVIDIA GPU of the Hopper generation before it lowers for one."""
-    monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 91100)
+    asked = []
+    monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: asked.append(True) or 91100)
     monkeypatch.setattr(cudnn, "check_compute_capability", lambda capability: capability <= "9.0")
     monkeypatch.setattr(cudnn, "is_cuda_compute_capability_equal", lambda capability: capability == "9.0")
     monkeypatch.setattr(fused_attention, "compute_capability", lambda: (9, 0))
+    yield
+    assert asked, "JAX no longer asks `jax._src.cudnn` about the GPU: patch what it asks now"
 
 
 def kernels(run, *operands, platform="cuda"):
