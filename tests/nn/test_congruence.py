@@ -42,7 +42,7 @@ def test_at_first_each_neuron_out_has_orthonormal_rows_and_eigenvalues_stay_in_t
     assert after.max() < before.max() + 1e-5
 
 
-@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize("n", [2, 4])
 def test_a_stack_of_congruences_does_not_change_where_weights_undo_a_congruence_of_the_input(n):
     keys = jax.random.split(jax.random.key(n))
     layers = [nn.BiMap(2, 3, n, key=keys[0]), nn.ReEig(), nn.BiMap(3, 2, n, key=keys[1]), nn.ReEig(), nn.LogEig()]

@@ -11,7 +11,6 @@ import numpy as np
 import optax
 import pytest
 from constrained_chain import KEYS, LAWS, chain, draw, flat, require_laws, transposed
-from jax.test_util import check_grads
 from layer_table.row import drawn
 
 from matrinox import find, freeze, nn
@@ -29,9 +28,9 @@ def test_a_constrained_weight_by_hand():
     np.testing.assert_array_equal(moved(jnp.eye(2)[None]), [[[1, 4], [4, 3]]])
 
 
-@pytest.mark.parametrize("optimiser", [optax.adam(0.05), optax.sgd(0.1)], ids=["adam", "sgd"])
-def test_weights_obey_after_twenty_steps(optimiser):
+def test_weights_obey_after_twenty_steps():
     constrained, x, y = nn.Constrained(chain(), LAWS), draw(4, 2, 2, 2), draw(3, 4, 2, 2, 2)[1]
+    optimiser = optax.adam(0.05)
     require_laws(constrained.whole())
 
     @eqx.filter_jit
@@ -60,9 +59,16 @@ def test_gradients_match_finite_differences_at_the_start_and_later(x64):
     model = jax.tree.map(lambda leaf: leaf.astype(float) if eqx.is_array(leaf) else leaf, chain())
     constrained, x = nn.Constrained(model, LAWS), draw(3, 2, 2, 2).astype(float)
     arrays, rest = eqx.partition(constrained, eqx.is_inexact_array)
-    loss = jax.jit(lambda arrays: jnp.sum(jnp.sin(eqx.combine(arrays, rest)(x))))
-    for point in (arrays, jax.tree.map(lambda leaf: leaf + 0.1 * jnp.sin(7 * leaf), arrays)):
-        check_grads(loss, (point,), order=1, modes=["rev"], rtol=1e-6, atol=1e-6)
+    run = jax.jit(jax.value_and_grad(lambda arrays: jnp.sum(jnp.sin(eqx.combine(arrays, rest)(x)))))
+    arrays = jax.tree.map(np.asarray, arrays)
+    direction = jax.tree.map(lambda leaf: np.cos(1 + np.arange(leaf.size)).reshape(leaf.shape), arrays)
+    for point in (arrays, jax.tree.map(lambda leaf: leaf + 0.1 * np.sin(7 * leaf), arrays)):
+        ahead, behind = (
+            run(jax.tree.map(lambda leaf, to, step=step: leaf + step * to, point, direction))[0] for step in (1e-5, -1e-5)
+        )
+        slopes = jax.tree.leaves(jax.tree.map(np.vdot, run(point)[1], direction))
+        assert min(map(abs, slopes)) > 1e-3
+        np.testing.assert_allclose(sum(slopes), (ahead - behind) / 2e-5, rtol=1e-6, atol=1e-6)
 
 
 def test_a_model_that_obeys_starts_as_it_is():

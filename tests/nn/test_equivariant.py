@@ -57,7 +57,7 @@ def stack(n, activation=None, last=None):
     )
 
 
-@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize("n", [2, 4])
 def test_a_stack_of_layers_commutes_with_every_change_of_basis_and_its_readouts_do_not_depend_on_it(n):
     model = stack(n)
     brackets = nn.ConjugationBilinear(2, 3, n, commutator=True, initializer=drawn, key=jax.random.key(1))

@@ -50,7 +50,7 @@ def errors_of(models, x, changes):
         yield np.max(np.max(np.abs(y - expected), axis=(-3, -2, -1)) / size)
 
 
-@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize("n", [2, 4])
 def test_dense_layers_without_bias_and_their_gates_commute_with_multiplication_from_the_right(n):
     x = np.random.default_rng(n).normal(size=(DRAWS, 2, n, n)).astype(np.float32)
     laws = [

@@ -120,8 +120,8 @@ def _laws(model: Any, constraints: Mapping[str, Any]) -> dict[str, Law]:
                 )
             if path in inner:
                 raise ValueError(
-                    f"`constraints` names {path!r}, on which is {inner[path]}, so that the weight would not obey: constrain"
-                    " the model within, as lora(Constrained(model, …), …), or by one function of both laws."
+                    f"`constraints` names {path!r}, on which is {inner[path]}, so that the weight would not obey:"
+                    " constrain the model within, as lora(Constrained(model, …), …), or by one function of both laws."
                 )
             _require_fit(path, leaf, law)
             found[path] = pattern, law
