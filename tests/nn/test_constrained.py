@@ -64,7 +64,7 @@ def test_gradients_match_finite_differences_at_the_start_and_later(x64):
     direction = jax.tree.map(lambda leaf: np.cos(1 + np.arange(leaf.size)).reshape(leaf.shape), arrays)
     for point in (arrays, jax.tree.map(lambda leaf: leaf + 0.1 * np.sin(7 * leaf), arrays)):
         ahead, behind = (
-            run(jax.tree.map(lambda leaf, to, step=step: leaf + step * to, point, direction))[0] for step in (1e-5, -1e-5)
+            run(jax.tree.map(lambda leaf, to, h=h: leaf + h * to, point, direction))[0] for h in (1e-5, -1e-5)
         )
         slopes = jax.tree.leaves(jax.tree.map(np.vdot, run(point)[1], direction))
         assert min(map(abs, slopes)) > 1e-3

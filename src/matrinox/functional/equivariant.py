@@ -19,7 +19,8 @@ def conjugation_dense(
     """Mixes neurons and their traces: `Y_q = Σ_p (w_qp (X_p − t_p I) + v_qp t_p I) + b_q I`, with `t_p = tr X_p / n`.
 
     For `G X_p G⁻¹` with any invertible G it gives `G Y_q G⁻¹`. Every affine map that does so can be written like this:
-    conjugation leaves two spaces alone, matrices without trace and multiples of I, and each has its own weights.
+    conjugation leaves two spaces alone, matrices without trace and multiples of I, and each has its own weights. For
+    n = 1 there are no matrices without trace: w has no part in it, and no gradient.
 
     **Arguments:** `weight`: w, `(q, p)`; `trace_weight`: v, `(q, p)`; `x`: `(*batch, p, n, n)`; `bias`: b, `(q)`;
     `precision`: as for `dense`; the law holds to rounding in the precision chosen.

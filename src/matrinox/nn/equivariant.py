@@ -22,7 +22,7 @@ class ConjugationDense(eqx.Module):
     For `G X_p G⁻¹` with any invertible G it gives `G Y_q G⁻¹`, and it can be every affine map that does. So do
     `ConjugationBilinear`, `InvariantGate` and the activations by determinants (`ReLUd` and all that are named like it);
     `TracePowers` and `CharacteristicPolynomial` then read out what no G changes. An activation of each entry by itself,
-    such as `ReLU`, or a `Dense` layer, would end that.
+    such as `ReLU`, or a `Dense` layer, would end that. For n = 1 every matrix is its trace: w has no part in it.
 
     **Arguments:** `p`, `q`, `n`: neurons in, neurons out and matrix side; `use_bias`: whether there is a b, `(q)`,
     which starts at zero; `initializer`: of w and of v, each called with the shape `(q, p, 1, 1)`; `dtype`: of all, the
@@ -134,9 +134,7 @@ class ConjugationBilinear(eqx.Module):
             )
         for name, size in {"p": p, "n": n}.items():
             if commutator and size == 1:
-                raise ValueError(
-                    f"`{name}` (=1) must be at least 2 for `commutator`: choose 2 or more."
-                )
+                raise ValueError(f"`{name}` (=1) must be at least 2 for `commutator`: choose 2 or more.")
         require_precision(precision)
         left_key, right_key = jax.random.split(key)
         left = initializer(left_key, (q, p * rank, 1, 1), dtype).reshape(q, p, rank)
