@@ -4,7 +4,8 @@ It returns a `Report` (see `matrinox.inspect.report`): `report.rows`, one `Row` 
 which they run, and the totals. `print(report)` gives a plain table.
 """
 
-from collections.abc import Mapping
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +16,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from matrinox.contract import contract
 from matrinox.inspect.gradient import GradientCosts, is_inexact
 from matrinox.inspect.named import report_by_names
-from matrinox.inspect.observe import Call, abstract, observed, recording
+from matrinox.inspect.observe import BoundMethod, Call, abstract, observed, recording
 from matrinox.inspect.report import Report, Row, Shape, shapes_text
 from matrinox.inspect.runs import Run, runs_of
 from matrinox.nn.tracing import is_shaped, is_state, narrowed, table
@@ -23,7 +24,7 @@ from matrinox.nn.tracing import is_shaped, is_state, narrowed, table
 
 @contract
 def check(
-    model: eqx.Module,
+    model: Callable[..., Any],
     *shapes: PyTree,
     key: PRNGKeyArray | None = None,
     state: eqx.nn.State | None = None,
@@ -45,7 +46,7 @@ def check(
     `options`: handed on to the model; `verbose`: whether the report is printed.
     **Returns:** a `Report`, which prints as a table; `report.rows` has the figures.
     **Raises:** what the call raises, as `ContractError` with the path of the layer, with a note of the layers up to
-    there; `TypeError` if the model cannot be called.
+    there; `TypeError` if `model` is none.
 
     >>> from matrinox import nn
     >>> k0, k1 = jax.random.split(jax.random.key(0))
@@ -60,21 +61,32 @@ def check(
     >>> report.at(t=32).flops_forward
     91648
     """
-    if not callable(model):
-        raise TypeError(f"`model` (={type(model).__name__}) must be callable: give a layer, or a method of one.")
+    layer, method = _layer_and_method(model)
     given = {"key": key, "state": state}
     kwargs = {name: value for name, value in given.items() if value is not None} | options
     call = ([_read(shape) for shape in shapes], {name: _read_option(value) for name, value in kwargs.items()})
     names = tuple(sorted({size for leaf in jax.tree.leaves(call) for size in _names_of(leaf)}))
     if names:
         report = report_by_names(
-            names, lambda sizes: _report(model, *jax.tree.map(lambda leaf: _at(leaf, sizes), call))
+            names, lambda sizes: _report(layer, method, *jax.tree.map(lambda leaf: _at(leaf, sizes), call))
         )
     else:
-        report = _report(model, *call)
+        report = _report(layer, method, *call)
     if verbose:
         print(report)
     return report
+
+
+def _layer_and_method(model: Any) -> tuple[eqx.Module, str]:
+    layer, method = model, "__call__"
+    if isinstance(model, BoundMethod | types.MethodType):
+        layer, method = model.__self__, model.__func__.__name__
+    if not isinstance(layer, eqx.Module):
+        raise TypeError(
+            f"`model` (={type(layer).__name__}) must be an eqx.Module, or a method of one: give a function in an "
+            "eqx.nn.Lambda."
+        )
+    return layer, method
 
 
 def _read(shape: Any) -> Any:
@@ -105,11 +117,15 @@ def _at(leaf: Any, sizes: Mapping[str, int]) -> Any:
     return jax.ShapeDtypeStruct(tuple(sizes.get(size, size) for size in leaf.shape), leaf.dtype)
 
 
-def _report(model: Any, args: list[Any], kwargs: dict[str, Any]) -> Report:
+def _report(model: Any, method: str, args: list[Any], kwargs: dict[str, Any]) -> Report:
     costs, whole = GradientCosts(), observed(model)
+
+    def call(model: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        return getattr(model, method)(*args, **kwargs)
+
     with recording() as record:
         try:
-            program, _, _ = eqx.filter_make_jaxpr(_call)(whole, args, kwargs)
+            program, _, _ = eqx.filter_make_jaxpr(call)(whole, args, kwargs)
         except Exception as error:
             _note_the_layers(error, record.calls)
             raise
@@ -120,12 +136,8 @@ def _report(model: Any, args: list[Any], kwargs: dict[str, Any]) -> Report:
         parameters=parameters,
         bytes=size,
         flops_forward=forward,
-        flops_backward=costs.of(abstract((whole, tuple(args), kwargs)), "__call__"),
+        flops_backward=costs.of(abstract((whole, tuple(args), kwargs)), method),
     )
-
-
-def _call(model: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    return model(*args, **kwargs)
 
 
 def _row(run: Run, costs: GradientCosts) -> Row:
@@ -169,7 +181,7 @@ def _is_key(leaf: Any) -> bool:
 
 def _note_the_layers(error: Exception, calls: list[Call]) -> None:
     """Adds what was called up to an error."""
-    done = [call for call in calls if call.is_finished and call.is_layers_work]
+    done = [call for call in calls if call.is_layers_work]
     if done:
         trees = [(call.path, _kind(call), call.skeleton[1:], call.outputs) for call in done]
         rows = [

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from matrinox.inspect.polynomial import Sample, Size, fitted
 from matrinox.inspect.report import Report, sizes_of, with_sizes
@@ -45,7 +45,10 @@ def report_by_names(names: tuple[str, ...], trace: Trace) -> Report:
         for formula, value, right in zip(formulas, told, sizes_of(at(*(last,) * len(names))), strict=True)
     ]
     report = with_sizes(at(*(last,) * len(names)), found)
-    return dataclasses.replace(report, multiple=_multiple(names, last, step, found, at))
+    divisors = {name: _divisor(name, dict.fromkeys(names, last), step, found, at) for name in names}
+    return dataclasses.replace(
+        report, multiples=tuple((name, divisor) for name, divisor in divisors.items() if divisor > 1)
+    )
 
 
 def _first_step(names: tuple[str, ...], at: Callable[..., Report]) -> int:
@@ -63,26 +66,23 @@ def _first_step(names: tuple[str, ...], at: Callable[..., Report]) -> int:
     raise refusals[0]
 
 
-def _multiple(names: tuple[str, ...], last: int, step: int, found: list[Size], at: Callable[..., Report]) -> int:
-    """Of what a size must be a multiple for the formulas to hold: pools and strides divide with a rest."""
+def _divisor(name: str, last: Mapping[str, int], step: int, found: list[Size], at: Callable[..., Report]) -> int:
+    """By what a size must be divisible for the formulas to hold: pools and strides divide with a rest."""
     for divisor in (1, 2, 4, 8):
         if divisor < step:
-            size = last + divisor
+            sizes = {**last, name: last[name] + divisor}
             try:
-                right = sizes_of(at(*(size,) * len(names)))
+                right = sizes_of(at(*sizes.values()))
             except Exception:
                 # What cannot be called there tells of no formula.
                 continue
-            told = _evaluated(found, dict.fromkeys(names, size))
-            if all(
-                isinstance(figure, Sample) or one == other
-                for figure, one, other in zip(found, told, right, strict=True)
-            ):
+            told = zip(found, _evaluated(found, sizes), right, strict=True)
+            if all(isinstance(figure, Sample) or one == other for figure, one, other in told):
                 return divisor
     return step
 
 
-def _evaluated(formulas: list[Size], sizes: Mapping[str, int]) -> list[int]:
+def _evaluated(formulas: Sequence[Size], sizes: Mapping[str, int]) -> list[int]:
     return [
         size if isinstance(size, int) else size.value if isinstance(size, Sample) else size.at(sizes)
         for size in formulas

@@ -19,13 +19,24 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.tree_util as jtu
+from jax.core import Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 
+from matrinox.nn.tracing import is_shaped
+
 _FIELD = "_observed"
-BoundMethod = type(eqx.nn.Identity().__call__)
+
+
+class _WithMethod(eqx.Module):
+    def method(self) -> None:
+        """Is bound as Equinox binds methods: by a module that holds the layer."""
+
+
+BoundMethod: Any = type(_WithMethod().method)
+Jitted: Any = type(eqx.filter_jit(lambda: None))
 # The fields of Equinox's wrappers in which a layer may be: it is called by the name of the wrapper.
-_WRAPPED = frozenset({"._fun", "._fn", ".__self__", ".__wrapped__", ".func", "._init_fn"})
+_WRAPPED = frozenset({"._fun", "._fun_value_and_grad", ".__self__", ".func"})
 
 
 @dataclass(eq=False)
@@ -53,11 +64,15 @@ class Call:
 
     @property
     def is_layers_work(self) -> bool:
-        """Whether it gave arrays: a method that gives a fact, or other layers, is none of the work of a layer."""
+        """Whether it made arrays of arrays.
+
+        A method that tells a fact, or gives other layers, does no layer's work, and none is done by a call that ended
+        in an error, which the model may have caught.
+        """
         leaves = jax.tree.leaves(self.outputs, is_leaf=lambda node: isinstance(node, eqx.Module))
-        return self.method == "__call__" or (
-            any(hasattr(leaf, "shape") for leaf in leaves) and not any(isinstance(leaf, eqx.Module) for leaf in leaves)
-        )
+        gives_arrays = any(map(is_shaped, leaves)) and not any(isinstance(leaf, eqx.Module) for leaf in leaves)
+        is_method = self.method != "__call__"
+        return self.is_finished and not (is_method and (not gives_arrays or len(self.entries) == self.weights))
 
 
 class _Place:
@@ -122,13 +137,16 @@ def _observed(node: Any, path: str) -> Any:
     children, treedef = jtu.tree_flatten_with_path(node, is_leaf=lambda other: other is not node)
     if len(children) == 1 and children[0][1] is node:
         return node
+    if isinstance(node, Jitted):
+        # What it holds is in pieces. Under the trace that is to come, it does no more than what is in it.
+        return _observed(node.__wrapped__, path)
     wrapper = is_wrapper(node)
     steps = [jtu.keystr(step) for step, _ in children]
     paths = [path if wrapper and step in _WRAPPED else path + step for step in steps]
     rebuilt = treedef.unflatten(_observed(child, place) for place, (_, child) in zip(paths, children, strict=True))
     if isinstance(node, BoundMethod):
         return getattr(rebuilt.__self__, node.__name__, rebuilt)
-    if not isinstance(node, eqx.Module) or wrapper:
+    if not isinstance(node, eqx.Module) or wrapper or _is_part(node):
         return rebuilt
     twin = object.__new__(_class_of(type(node)))
     for name, value in vars(rebuilt).items():
@@ -139,7 +157,14 @@ def _observed(node: Any, path: str) -> Any:
 
 def is_wrapper(node: Any) -> bool:
     """Whether this is one of Equinox's own, as `filter_jit` and bound methods are: no layer that a user would name."""
-    return isinstance(node, eqx.Module) and type(node).__module__.startswith("equinox._")
+    return isinstance(node, eqx.nn.Shared) or (
+        isinstance(node, eqx.Module) and type(node).__module__.startswith("equinox._")
+    )
+
+
+def _is_part(node: eqx.Module) -> bool:
+    # Such as the index of a state, which Equinox knows by its very class.
+    return type(node).__module__.startswith("equinox.") and not callable(node)
 
 
 @functools.cache
@@ -159,7 +184,8 @@ def _class_of(cls: type[eqx.Module]) -> type[eqx.Module]:
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
     }
-    return type(cls)(cls.__name__, (cls,), namespace)
+    metaclass: Any = type(cls)
+    return metaclass(cls.__name__, (cls,), namespace)
 
 
 def _recorded(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -195,7 +221,7 @@ def _is_of_itself(call: Call | None, place: _Place) -> bool:
 
 
 def _tracers(tree: Any) -> list[Any]:
-    return [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.core.Tracer)]
+    return [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, Tracer)]
 
 
 def _entries(array: Any) -> int:

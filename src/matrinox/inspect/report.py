@@ -47,8 +47,8 @@ class Report:
     """The calls of all layers of a model, in the order in which they run; prints as a table.
 
     **Arguments:** `rows`: the first is that of the model itself; `parameters`, `bytes`: of the model, each array once;
-    `flops_forward`, `flops_backward`: of one call of the model; `multiple`: of what a named size must be a multiple for
-    the formulas to hold, such as 2 where a pool halves it.
+    `flops_forward`, `flops_backward`: of one call of the model; `multiples`: of what a named size must be a multiple
+    for the formulas to hold, where it must, such as `("t", 2)` where a pool halves it.
     """
 
     HEADER: ClassVar[tuple[str, ...]] = (
@@ -62,7 +62,7 @@ class Report:
     bytes: Size
     flops_forward: Size
     flops_backward: Size | None
-    multiple: int = 1
+    multiples: tuple[tuple[str, int], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,18 +74,19 @@ class Report:
     def at(self, **sizes: int) -> "Report":
         """The report in numbers, where the named axes have these sizes.
 
-        **Raises:** `ValueError` for a name without a size, an unknown name, a size that is no multiple of `multiple`,
+        **Raises:** `ValueError` for a name without a size, an unknown name, a size below 1 or none of `multiples`,
         and for other sizes than were tried where a cost is no polynomial.
         """
         if set(sizes) != set(self.names):
             raise ValueError(f"`sizes` (={sizes}) must be those of {', '.join(self.names) or 'no name'}: give each.")
         for name, size in sizes.items():
-            if size < 1 or size % self.multiple:
+            multiple = dict(self.multiples).get(name, 1)
+            if size < 1 or size % multiple:
                 raise ValueError(
-                    f"`{name}` (={size}) must be a multiple of {self.multiple} for the formulas to hold: "
+                    f"`{name}` (={size}) must be a multiple of {multiple} for the formulas to hold: "
                     "give `check` the sizes as numbers."
                 )
-        return dataclasses.replace(_each_size(self, lambda size: evaluated(size, sizes)), multiple=1)
+        return dataclasses.replace(_each_size(self, lambda size: evaluated(size, sizes)), multiples=())
 
     def cells(self) -> tuple[tuple[str, ...], ...]:
         """The text of every row, column by column as in `HEADER`."""
@@ -97,8 +98,9 @@ class Report:
             f"{_count(self.parameters)} parameters, {_count(self.bytes)} bytes, FLOPs: "
             f"{_count(self.flops_forward)} forward, {_count(self.flops_backward)} backward"
         )
-        if self.multiple > 1:
-            text += f"\nThe formulas hold where {' and '.join(self.names)} can be divided by {self.multiple}."
+        if self.multiples:
+            divisible = " and ".join(f"{name} can be divided by {divisor}" for name, divisor in self.multiples)
+            text += f"\nThe formulas hold where {divisible}."
         return text
 
     def __str__(self) -> str:
@@ -125,7 +127,7 @@ def _each_size(part: Any, new: Any) -> Any:
     if isinstance(part, tuple):
         return tuple(_each_size(each, new) for each in part)
     if isinstance(part, Report | Row):
-        fields = [field.name for field in dataclasses.fields(part) if field.name not in ("depth", "multiple")]
+        fields = [field.name for field in dataclasses.fields(part) if field.name not in ("depth", "multiples")]
         return dataclasses.replace(part, **{name: _each_size(getattr(part, name), new) for name in fields})
     return part
 

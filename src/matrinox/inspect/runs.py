@@ -114,9 +114,10 @@ class _Walk:
 def _rebased(call: Call, around: Run, *, starred: bool) -> str:
     """The path of a call from that of the call around it, as both may have been traced elsewhere."""
     outer = call.inside.path if call.inside is not None else around.call.path
-    if not call.path.startswith(outer):
+    rest = call.path.removeprefix(outer)
+    if outer and (rest == call.path or rest[:1] not in (".", "[", "")):
         return call.path
-    rest = call.path[len(outer) :]
     if starred:
         rest = re.sub(r"\[[^\[\]]*\](?=[^\[\]]*$)", "[*]", rest) if "[" in rest else rest + "[*]"
-    return (around.path + rest).removeprefix(".")
+    joint = "." if around.path and rest and rest[0] not in ".[" else ""
+    return (around.path + joint + rest).removeprefix(".")
