@@ -83,7 +83,7 @@ def assert_close(ours, theirs, rtol=1e-5):
 
 def test_a_scalar_layer_of_one_state_is_worked_out_by_hand():
     """u is silu(x_t + x_(t−1)) and z is x; the step is log 2, so that the state halves; B and C are u, and D is 1."""
-    layer = Mamba(p=1, q=1, n=1, state=1, inner=1, kernel=2, key=KEY)
+    layer = Mamba(p=1, q=1, n=1, state=1, inner=1, kernel=2, initializer=drawn, key=KEY)
     values = {"input_proj": [1, 1], "conv": [1, 1], "select_proj": [0, 1, 1], "delta_proj": [0], "output_proj": [1]}
     for name, value in values.items():
         weight = getattr(layer, name).weight
