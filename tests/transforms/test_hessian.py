@@ -2,6 +2,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from matrinox import grad, hessian, jacfwd
 
@@ -31,24 +32,29 @@ def assert_same(ours, theirs, rtol=1e-5):
 MODEL, X = Model(jnp.array([0.5, -1.0]), jnp.array(0.2), jnp.tanh), jnp.array([0.4, -0.6])
 
 
-def test_by_states_and_arguments_the_hessian_has_blocks_as_in_jax():
-    blocks = jax.hessian(loss, argnums=(0, 2))(MODEL.weight, MODEL.bias, X)
-    by_both = hessian(MODEL.loss, lambda model: model.weight, 0, return_value=True)(X)
-    assert_same(by_both, (blocks, MODEL.loss(X)))
+@pytest.fixture(scope="module")
+def blocks():
+    """The Hessian by weight, bias and input, by JAX: rows of columns."""
+    return jax.jit(jax.hessian(loss, argnums=(0, 1, 2)))(MODEL.weight, MODEL.bias, X)
+
+
+def test_by_states_and_arguments_the_hessian_has_blocks_as_in_jax(blocks):
+    by_both = jax.jit(hessian(MODEL.loss, lambda model: model.weight, 0, return_value=True))(X)
+    expected = tuple(tuple(blocks[row][column] for column in (0, 2)) for row in (0, 2))
+    assert_same(by_both, (expected, MODEL.loss(X)))
     # Rows and columns of mixed derivatives are each other's transposes.
-    np.testing.assert_allclose(blocks[0][1], blocks[1][0].T, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(by_both[0][0][1], by_both[0][1][0].T, rtol=1e-5, atol=1e-6)
 
 
-def test_by_the_whole_model_every_block_is_there():
-    ours = hessian(MODEL.loss, eqx.is_inexact_array)(X)
-    (ww, wb), (bw, bb) = jax.hessian(loss, argnums=(0, 1))(MODEL.weight, MODEL.bias, X)
-    assert_same(ours, Model(Model(ww, wb, None), Model(bw, bb, None), None))  # pyright: ignore[reportArgumentType]
+def test_by_the_whole_model_every_block_is_there(blocks):
+    ours = eqx.filter_jit(hessian(MODEL.loss, eqx.is_inexact_array))(X)
+    rows = [Model(*blocks[row][:2], None) for row in (0, 1)]  # pyright: ignore[reportArgumentType]
+    assert_same(ours, Model(*rows, None))  # pyright: ignore[reportArgumentType]
 
 
-def test_of_a_tree_of_outputs_the_tree_is_outermost():
-    ours = hessian(MODEL.outputs, "bias")(X)
-    expected = jax.hessian(loss, argnums=1)(MODEL.weight, MODEL.bias, X)
-    assert_same(ours, {"loss": {"bias": {"bias": expected}}, "twice": {"bias": {"bias": 2 * expected}}})
+def test_of_a_tree_of_outputs_the_tree_is_outermost(blocks):
+    ours = jax.jit(hessian(MODEL.outputs, "bias"))(X)
+    assert_same(ours, {"loss": {"bias": {"bias": blocks[1][1]}}, "twice": {"bias": {"bias": 2 * blocks[1][1]}}})
 
 
 def test_the_hessian_of_a_quadratic_form_is_its_matrix(x64):
@@ -67,5 +73,5 @@ def test_the_hessian_of_a_quadratic_form_is_its_matrix(x64):
 def test_the_hessian_is_the_jacobian_of_the_gradient(x64):
     model = jax.tree.map(lambda leaf: leaf.astype(float) if eqx.is_array(leaf) else leaf, MODEL)
     by = eqx.is_inexact_array
-    x = X.astype(float)
-    assert_same(hessian(model.loss, by)(x), jacfwd(grad(model.loss, by), by)(x), rtol=1e-12)
+    both = eqx.filter_jit(lambda x: (hessian(model.loss, by)(x), jacfwd(grad(model.loss, by), by)(x)))
+    assert_same(*both(X.astype(float)), rtol=1e-12)

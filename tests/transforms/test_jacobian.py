@@ -34,24 +34,32 @@ def assert_same(ours, theirs):
 @pytest.mark.parametrize("name", ["jacfwd", "jacrev"])
 def test_of_a_tree_of_outputs_the_tree_is_outermost_as_in_jax(name):
     ours, theirs = {"jacfwd": jacfwd, "jacrev": jacrev}[name], getattr(jax, name)
-    by_leaves = theirs(outputs, argnums=(0, 1))(MODEL.weight, MODEL.bias, X)
-    assert_same(ours(MODEL.outputs, lambda model: (model.weight, model.bias))(X), by_leaves)
-    by_both = theirs(outputs, argnums=(0, 2))(MODEL.weight, MODEL.bias, X)
-    assert_same(ours(MODEL.outputs, lambda model: model.weight, 0)(X), by_both)
-    assert_same(ours(outputs, argnums=(0, 2))(MODEL.weight, MODEL.bias, X), by_both)
+
+    @jax.jit
+    def pairs(x):
+        by_leaves = theirs(outputs, argnums=(0, 1))(MODEL.weight, MODEL.bias, x)
+        by_both = theirs(outputs, argnums=(0, 2))(MODEL.weight, MODEL.bias, x)
+        return [
+            (ours(MODEL.outputs, lambda model: (model.weight, model.bias))(x), by_leaves),
+            (ours(MODEL.outputs, lambda model: model.weight, 0)(x), by_both),
+            (ours(outputs, argnums=(0, 2))(MODEL.weight, MODEL.bias, x), by_both),
+        ]
+
+    for mine, expected in pairs(X):
+        assert_same(mine, expected)
 
 
 def test_both_modes_give_the_same_jacobian_of_a_layer(x64):
     layer = Dense(p=2, q=1, n=2, dtype=jnp.float64, key=jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (2, 2, 2), jnp.float64)
-    forward = jacfwd(layer, "*", argnums=0)(x)
-    reverse = jacrev(layer, "*", argnums=0)(x)
+    forward, reverse = jax.jit(lambda x: (jacfwd(layer, "*", argnums=0)(x), jacrev(layer, "*", argnums=0)(x)))(x)
     assert_same(forward, reverse)
     by_state, by_input = forward
     # y_q = Σ_p W_qp @ x_p + B_q is linear in each.
     assert by_input.shape == (1, 2, 2, 2, 2, 2)
-    np.testing.assert_allclose(jnp.einsum("qabpcd,pcd->qab", by_input, x) + layer.bias, layer(x), rtol=1e-12)
-    np.testing.assert_allclose(jnp.tensordot(by_state["weight"], layer.weight, 4) + layer.bias, layer(x), rtol=1e-12)
+    product = layer(x) - layer.bias
+    np.testing.assert_allclose(np.einsum("qabpcd,pcd->qab", by_input, x), product, rtol=1e-12)
+    np.testing.assert_allclose(np.tensordot(by_state["weight"], layer.weight, 4), product, rtol=1e-12)
     np.testing.assert_array_equal(by_state["bias"].reshape(4, 4), np.eye(4))
 
 
