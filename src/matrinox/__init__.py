@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from matrinox import data, functional, initializers, io, nn, rand, train, zoo
 from matrinox.contract import AnyArray, ContractError, contract
+from matrinox.inspect import check, explain_recompile
 from matrinox.io import ModelFileError, load, load_adapters, save, save_adapters
 from matrinox.nn import lora
 from matrinox.params import MatrixParams, init
@@ -33,8 +34,10 @@ __all__ = [
     "KeyStream",
     "MatrixParams",
     "ModelFileError",
+    "check",
     "contract",
     "data",
+    "explain_recompile",
     "find",
     "freeze",
     "functional",

@@ -32,10 +32,11 @@ def difference(first: Any, other: Any) -> tuple[str, str, str] | None:
 def _alike_leaves(a: Any, b: Any) -> bool:
     if is_array(a) or is_array(b):
         return is_array(a) and is_array(b) and (a.shape, a.dtype) == (b.shape, b.dtype)
-    return a is b or (type(a) is type(b) and _equal(a, b))
+    return a is b or (type(a) is type(b) and equal(a, b))
 
 
-def _equal(a: Any, b: Any) -> bool:
+def equal(a: Any, b: Any) -> bool:
+    """Whether two values that are no arrays are known to be equal."""
     try:
         return bool(a == b)
     except Exception:
@@ -44,25 +45,26 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _difference(a: Any, b: Any, path: tuple[Any, ...]) -> tuple[str, str, str] | None:
-    (children, treedef), (others, other_treedef) = _one_level(a), _one_level(b)
+    (children, treedef), (others, other_treedef) = one_level(a), one_level(b)
     # A module without parts, which JAX too takes for a leaf, is none here.
     leaf = jtu.all_leaves([a]) or jtu.all_leaves([b])
     if leaf or type(a) is not type(b):
-        return None if leaf and _alike_leaves(a, b) else (show(path), _say(a), _say(b))
+        return None if leaf and _alike_leaves(a, b) else (show(path), say(a), say(b))
     for field in dataclasses.fields(a) if isinstance(a, eqx.Module) else ():
         mine, theirs = getattr(a, field.name, None), getattr(b, field.name, None)
-        if field.metadata.get("static", False) and not _equal(mine, theirs):
-            return show((*path, jtu.GetAttrKey(field.name))), _say(mine), _say(theirs)
+        if field.metadata.get("static", False) and not equal(mine, theirs):
+            return show((*path, jtu.GetAttrKey(field.name))), say(mine), say(theirs)
     if [key for key, _ in children] != [key for key, _ in others]:
         return show(path), _parts(children), _parts(others)
     for (key, child), (_, other) in zip(children, others, strict=True):
         found = _difference(child, other, path + key)
         if found:
             return found
-    return None if treedef == other_treedef else (show(path), _say(a), _say(b))
+    return None if treedef == other_treedef else (show(path), say(a), say(b))
 
 
-def _one_level(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
+def one_level(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    """The parts of a node with the key of each, and what holds them together."""
     return jtu.tree_flatten_with_path(node, is_leaf=lambda part: part is not node)
 
 
@@ -70,7 +72,7 @@ def _parts(children: list[tuple[Any, Any]]) -> str:
     return f"of {', '.join(show(key) for key, _ in children) or 'nothing'}"
 
 
-def _say(value: Any) -> str:
+def say(value: Any) -> str:
     """An array by its shape, a function by its name, a module or container by its type, a value by its text."""
     if is_array(value):
         return f"{value.dtype}[{', '.join(map(str, value.shape))}]"

@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Float, PRNGKeyArray, Shaped
 
@@ -120,7 +121,7 @@ def _chances(p: Float[AnyArray, " options"], count: int) -> Array:
     p = jnp.asarray(p)
     if p.shape[0] != count:
         raise ValueError(f"`p` (of length {p.shape[0]}) must hold one chance for each of {count} options.")
-    if not isinstance(p, jax.core.Tracer) and not (bool(jnp.all(p >= 0)) and abs(float(jnp.sum(p)) - 1) < 1e-3):
+    if not isinstance(p, Tracer) and not (bool(jnp.all(p >= 0)) and abs(float(jnp.sum(p)) - 1) < 1e-3):
         raise ValueError(
             f"`p` (with a sum of {float(jnp.sum(p)):.6g}) must hold chances of at least 0, 1 in all: divide by the sum."
         )
