@@ -14,6 +14,7 @@ def draw(*shape, seed=0, dtype=np.float64):
 
 # Compiled as one: each operation by itself takes longer.
 scan = jax.jit(snapping_scan, static_argnames=("every", "method"))
+snapped = jax.jit(snap)
 
 # Two neurons with three entries each, of 2 × 2.
 TABLE = draw(2, 3, 2, 2, seed=9)
@@ -42,19 +43,19 @@ def test_distances_match_finite_differences_and_numpy(x64):
     h = draw(4, 2, 2, 2)
     expected = np.linalg.norm(h[:, :, None] - TABLE, axis=(-2, -1)) ** 2
     np.testing.assert_allclose(squared_distances(h, TABLE), expected, rtol=1e-12)
-    check_grads(squared_distances, (h, TABLE), order=1, modes=["rev"], rtol=1e-6, atol=1e-6)
+    check_grads(jax.jit(squared_distances), (h, TABLE), order=1, modes=["rev"], rtol=1e-6, atol=1e-6)
 
 
 def test_an_entry_snaps_to_itself_and_any_state_to_an_entry(x64):
     entries = np.moveaxis(TABLE, 1, 0)
-    np.testing.assert_array_equal(snap(entries, TABLE), entries)
-    snapped = np.asarray(snap(draw(5, 2, 2, 2), TABLE))
-    assert all(any(np.array_equal(state, entry) for entry in TABLE[q]) for x in snapped for q, state in enumerate(x))
+    np.testing.assert_array_equal(snapped(entries, TABLE), entries)
+    states = np.asarray(snapped(draw(3, 2, 2, 2), TABLE))
+    assert all(any(np.array_equal(state, entry) for entry in TABLE[q]) for x in states for q, state in enumerate(x))
 
 
 def test_the_gradient_of_snapping_goes_straight_through_and_to_the_chosen_entry(x64):
     h, weight = draw(2, 2, 2), draw(2, 2, 2, seed=1)
-    to_h, to_table = jax.grad(lambda h, table: jnp.sum(weight * snap(h, table)), argnums=(0, 1))(h, TABLE)
+    to_h, to_table = jax.jit(jax.grad(lambda *given: jnp.sum(weight * snap(*given)), argnums=(0, 1)))(h, TABLE)
     np.testing.assert_allclose(to_h, weight)
     expected = np.zeros_like(TABLE)
     expected[np.arange(2), np.linalg.norm(h[:, None] - TABLE, axis=(-2, -1)).argmin(-1)] = weight
@@ -85,8 +86,8 @@ def test_before_the_first_snap_it_is_the_plain_scan_and_no_steps_give_no_states(
 
 def test_the_dtype_of_the_states_is_kept():
     a, h = jnp.asarray(draw(4, 2, 2, 2), jnp.bfloat16), jnp.asarray(draw(2, 2, 2), jnp.bfloat16)
-    assert squared_distances(h, jnp.asarray(TABLE, jnp.bfloat16)).dtype == jnp.bfloat16
-    assert snap(h, TABLE.astype(np.float32)).dtype == jnp.bfloat16
+    assert jax.eval_shape(squared_distances, h, jnp.asarray(TABLE, jnp.bfloat16)).dtype == jnp.bfloat16
+    assert jax.eval_shape(snap, h, TABLE.astype(np.float32)).dtype == jnp.bfloat16
     states = scan(a, None, h, TABLE.astype(np.float32), every=2)
     assert states.dtype == jnp.bfloat16
     wide = scan(a.astype(jnp.float32), None, h.astype(jnp.float32), TABLE.astype(np.float32), every=2)
@@ -97,7 +98,7 @@ def test_half_precision_snaps_to_the_nearest_in_float32():
     # In float16 both squares are infinite, and in bfloat16 both distances are equal.
     for dtype, rows in ((jnp.float16, ([1000, 0], [700, 0])), (jnp.bfloat16, ([16, 0.5], [16, 0.25]))):
         table = jnp.array([[[row, [0, 0]] for row in rows]], dtype)
-        np.testing.assert_array_equal(snap(jnp.zeros((1, 2, 2), dtype), table), table[:, 1])
+        np.testing.assert_array_equal(snapped(jnp.zeros((1, 2, 2), dtype), table), table[:, 1])
 
 
 def test_a_segment_without_steps_an_unknown_method_and_a_table_that_does_not_fit_are_refused():
