@@ -1,3 +1,4 @@
+import brainstate
 import equinox as eqx
 import jax
 import jax.extend
@@ -225,3 +226,21 @@ def test_hvp_of_no_scalar_is_refused():
 def test_a_function_without_auxiliary_data_is_refused_where_they_are_said_to_be():
     with pytest.raises(TypeError, match="`has_aux=True` takes a function that returns \\(value, aux\\)"):
         vjp(jnp.sin, X, has_aux=True)
+
+
+def test_vjp_and_jvp_return_what_those_of_brainstate_do(x64):
+    weight, x = jnp.array([[0.5, -1.0], [2.0, 0.25]]), jnp.array([1.0, 3.0])
+    state = brainstate.ParamState(weight)
+    module = Scorer(weight, jnp.zeros(2), jnp.tanh)
+
+    def theirs(x):
+        return jnp.tanh(state.value @ x)
+
+    def ours(x):
+        return module(x)["scores"]
+
+    value, pull = brainstate.transform.vjp(theirs, x, grad_states=[state])
+    our_value, our_pull = vjp(ours, x, grad_states=[lambda model: model.weight], argnums=0)
+    assert eqx.tree_equal((our_value, our_pull(value)), (value, pull(value)), rtol=1e-12)
+    assert eqx.tree_equal(vjp(ours, x)[1](value), brainstate.transform.vjp(theirs, x)[1](value), rtol=1e-12)
+    assert eqx.tree_equal(jvp(ours, (x,), (x,)), brainstate.transform.jvp(theirs, (x,), (x,)), rtol=1e-12)
