@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from matrinox import data, functional, initializers, io, nn, rand, train, zoo
 from matrinox.contract import AnyArray, ContractError, contract
-from matrinox.inspect import check, explain_recompile
+from matrinox.inspect import check, explain_recompile, lens, summary
 from matrinox.io import ModelFileError, load, load_adapters, save, save_adapters
 from matrinox.nn import lora
 from matrinox.params import MatrixParams, init
@@ -51,6 +51,7 @@ __all__ = [
     "jacobian",
     "jacrev",
     "jvp",
+    "lens",
     "load",
     "load_adapters",
     "lora",
@@ -62,6 +63,7 @@ __all__ = [
     "save_adapters",
     "select",
     "stop_gradient",
+    "summary",
     "train",
     "value_and_grad",
     "vjp",
