@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from matrinox.paths import find, replace, select
+from matrinox.paths import find, matches, replace, select
 
 
 class Layer(eqx.Module):
@@ -65,6 +65,18 @@ def test_replace_changes_the_matching_leaves_only(model):
     assert all((layer.weight == 0).all() for layer in changed.layers)
     assert changed.encoder["first"].weight is model.encoder["first"].weight
     assert (model.layers[2].weight == 3).all()
+
+
+def test_matches_tells_of_one_path_what_find_finds(model):
+    paths = find(model, "**")
+    for pattern in ("layers[*].weight", "**.weight", "encoder.**", "**"):
+        assert [path for path in paths if matches(path, pattern)] == list(find(model, pattern))
+    assert matches("layers[0]", "layers[*]")
+    assert not matches("layers[0].weight", "layers[*]")
+    assert matches("", "**")
+    assert not matches("", "*")
+    with pytest.raises(ValueError, match="is not a path pattern"):
+        matches("layers", "a..b")
 
 
 def test_a_pattern_without_a_match_names_the_nearest_path(model):

@@ -74,6 +74,18 @@ def replace(
     return jtu.tree_map_with_path(lambda path, leaf: new(leaf) if show(path) in found else leaf, tree, is_leaf=is_leaf)
 
 
+@contract
+def matches(path: str, pattern: str) -> bool:
+    """Whether a pattern, as `find` takes it, matches a path, as `find` writes it: of a leaf or of what holds leaves.
+
+    **Raises:** `ValueError` if the pattern is malformed.
+
+    >>> matches("encoder.layers[2]", "encoder.**")
+    True
+    """
+    return _matches(_parse(pattern), tuple(_STEP.findall(path)))
+
+
 def _parse(pattern: str) -> tuple[str, ...]:
     steps = tuple(_STEP.findall(pattern))
     written = "".join(step if step.startswith("[") else "." + step for step in steps)
