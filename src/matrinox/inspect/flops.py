@@ -105,7 +105,7 @@ def _convolution(params: Any, inputs: Any, outputs: Any) -> int:
         image[2:], kernel[2:], out[2:], params["window_strides"], params["padding"], params["lhs_dilation"],
         params["rhs_dilation"],
     )  # fmt: skip
-    return 2 * positions * out[0] * kernel[1] * out[1] // params["batch_group_count"]
+    return 2 * positions * out[0] * kernel[1] * out[1]
 
 
 def _matrix_convolve(params: Any, inputs: Any, outputs: Any) -> int:
@@ -145,8 +145,8 @@ def _reduction(params: Any, inputs: Any, outputs: Any) -> int:
 
 
 def _arg_reduction(params: Any, inputs: Any, outputs: Any) -> int:
-    # Which of two is the larger, or the first of equals: three comparisons, two choices and two joints.
-    return 7 * _reduction(params, inputs, outputs)
+    # Of two, the larger, the first of equals or what is no number: four comparisons, three joints and two choices.
+    return 9 * _reduction(params, inputs, outputs)
 
 
 def _cumulative(params: Any, inputs: Any, outputs: Any) -> int:

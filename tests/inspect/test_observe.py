@@ -1,0 +1,90 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+
+from matrinox import nn
+from matrinox.inspect.observe import observed, recording
+
+KEY = jax.random.key(0)
+
+
+class Pair(eqx.Module):
+    first: eqx.nn.Linear
+    second: eqx.nn.Linear
+    scale: float = 2.0
+
+    def __call__(self, x):
+        return self.second(self.first(x)) * self.scale
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return eqx.filter_eval_shape(lambda key: Pair(eqx.nn.Linear(3, 4, key=key), eqx.nn.Linear(4, 2, key=key)), KEY)
+
+
+def traced(model, *shapes):
+    arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    return eqx.filter_make_jaxpr(lambda model, *x: model(*x))(model, *arrays)[0]
+
+
+def test_an_observed_model_is_of_the_classes_and_fields_of_the_model(pair):
+    twin = observed(pair)
+    assert isinstance(twin, Pair)
+    assert type(twin).__name__ == "Pair"
+    assert isinstance(twin.first, eqx.nn.Linear)
+    assert (twin.scale, twin.first.weight, twin.first.in_features) == (2.0, pair.first.weight, 3)
+    # Whatever rebuilds it keeps it observed.
+    assert type(jax.tree.map(lambda leaf: leaf, twin).first) is type(twin.first) is not eqx.nn.Linear
+
+
+def test_calls_are_recorded_in_order_each_inside_another(pair):
+    with recording() as record:
+        traced(observed(pair), (3,))
+    assert [call.path for call in record.calls] == ["", "first", "second"]
+    assert [call.inside and call.inside.path for call in record.calls] == [None, "", ""]
+    assert [call.outputs.shape for call in record.calls] == [(2,), (4,), (2,)]
+    assert record.current is None
+
+
+def test_outside_of_a_recording_an_observed_model_has_the_program_of_the_model(pair):
+    assert str(traced(observed(pair), (3,))) == str(traced(pair, (3,)))
+
+
+def test_the_markers_stand_around_the_work_of_a_layer(pair):
+    with recording():
+        names = [equation.primitive.name for equation in traced(observed(pair), (3,)).jaxpr.eqns]
+    inner = ["enter_layer", "dot_general", "add", "exit_layer"]
+    assert names == ["enter_layer", *inner, *inner, "mul", "exit_layer"]
+
+
+def test_a_program_with_markers_can_be_differentiated_and_mapped(pair):
+    def total(model, x):
+        return jnp.sum(model(x))
+
+    with recording() as record:
+        jaxpr = eqx.filter_make_jaxpr(lambda model, rows: jax.vmap(jax.grad(lambda x: total(model, x)))(rows))(
+            observed(pair), jax.ShapeDtypeStruct((5, 3), jnp.float32)
+        )[0]
+    assert [call.path for call in record.calls] == ["", "first", "second"]
+    assert jaxpr.out_avals[0].shape == (5, 3)
+
+
+def test_a_recording_ends_with_an_error(pair):
+    with pytest.raises(TypeError), recording() as record:
+        traced(observed(pair), (4,))
+    assert [call.is_finished for call in record.calls] == [False, False]
+    assert record.current is None
+    assert "enter_layer" not in str(traced(observed(pair), (3,)))
+
+
+def test_parts_that_equinox_knows_by_class_are_left_as_they_are():
+    norm, _ = eqx.nn.make_with_state(lambda: nn.BatchNorm(2, 2))()
+    twin = observed(norm)
+    indices = [leaf for leaf in jax.tree.leaves(twin, is_leaf=_is_index) if _is_index(leaf)]
+    assert indices
+    assert {type(index) for index in indices} == {eqx.nn.StateIndex}
+
+
+def _is_index(node):
+    return isinstance(node, eqx.nn.StateIndex)
