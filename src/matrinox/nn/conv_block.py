@@ -1,6 +1,6 @@
 """`ConvAct`, `ConvNormAct`, `ConvNormActPool`: a convolution and what comes behind it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from jax.typing import DTypeLike
 from jaxtyping import PRNGKeyArray
@@ -29,51 +29,7 @@ _POOLS: dict[str, dict[SpaceAxes, Callable[..., Layer]]] = {
 
 
 @contract
-class _ConvBlock(SpaceBlock):
-    def __init__(
-        self,
-        p: int,
-        q: int,
-        n: int,
-        kernel: Sizes,
-        *,
-        axes: SpaceAxes,
-        stride: Sizes,
-        padding: Padding,
-        dilation: Sizes,
-        input_dilation: Sizes,
-        groups: int,
-        precision: Precision,
-        accumulation_dtype: DTypeLike | None,
-        use_bias: bool,
-        initializer: Initializer | None,
-        norm: Norm | None,
-        activation: Activation,
-        dropout: float | Dropout,
-        behind: Sequence[Layer],
-        dtype: DTypeLike | None,
-        key: PRNGKeyArray,
-    ):
-        conv = CONVOLUTIONS[axes](
-            *(p, q, n, kernel),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            input_dilation=input_dilation,
-            groups=groups,
-            precision=precision,
-            accumulation_dtype=accumulation_dtype,
-            use_bias=use_bias,
-            initializer=initializer,
-            dtype=dtype,
-            key=key,
-        )
-        normalisation = norm_of(norm, q, n, axes=axes, dtype=dtype)
-        super().__init__([conv, *normalisation, activation_of(activation), *dropout_of(dropout), *behind], axes)
-
-
-@contract
-class ConvAct(_ConvBlock):
+class ConvAct(SpaceBlock):
     """`activation(conv(x))`, and dropout: `(*batch, *space, p, n, n)` to `(*batch, *space', q, n, n)`.
 
     They are `layers`, in a row, as in a `Sequential`, which it is.
@@ -115,9 +71,8 @@ class ConvAct(_ConvBlock):
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
     ):
-        super().__init__(
+        conv = CONVOLUTIONS[axes](
             *(p, q, n, kernel),
-            axes=axes,
             stride=stride,
             padding=padding,
             dilation=dilation,
@@ -127,17 +82,14 @@ class ConvAct(_ConvBlock):
             accumulation_dtype=accumulation_dtype,
             use_bias=use_bias,
             initializer=initializer,
-            norm=None,
-            activation=activation,
-            dropout=dropout,
-            behind=(),
             dtype=dtype,
             key=key,
         )
+        super().__init__([conv, activation_of(activation), *dropout_of(dropout)], axes)
 
 
 @contract
-class ConvNormAct(_ConvBlock):
+class ConvNormAct(SpaceBlock):
     """`activation(norm(conv(x)))`, and dropout: `(*batch, *space, p, n, n)` to `(*batch, *space', q, n, n)`.
 
     They are `layers`, in a row, as in a `Sequential`, which it is; with a `"batch"` norm it is stateful.
@@ -179,9 +131,8 @@ class ConvNormAct(_ConvBlock):
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
     ):
-        super().__init__(
+        conv = CONVOLUTIONS[axes](
             *(p, q, n, kernel),
-            axes=axes,
             stride=stride,
             padding=padding,
             dilation=dilation,
@@ -191,17 +142,15 @@ class ConvNormAct(_ConvBlock):
             accumulation_dtype=accumulation_dtype,
             use_bias=use_bias,
             initializer=initializer,
-            norm=norm,
-            activation=activation,
-            dropout=dropout,
-            behind=(),
             dtype=dtype,
             key=key,
         )
+        normalisation = norm_of(norm, q, n, axes=axes, dtype=dtype)
+        super().__init__([conv, *normalisation, activation_of(activation), *dropout_of(dropout)], axes)
 
 
 @contract
-class ConvNormActPool(_ConvBlock):
+class ConvNormActPool(SpaceBlock):
     """`pool(activation(norm(conv(x))))`: `(*batch, *space, p, n, n)` to `(*batch, *space', q, n, n)`.
 
     They are `layers`, in a row, as in a `Sequential`, which it is, with dropout before the pool; with a `"batch"` norm
@@ -246,9 +195,8 @@ class ConvNormActPool(_ConvBlock):
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
     ):
-        super().__init__(
+        conv = CONVOLUTIONS[axes](
             *(p, q, n, kernel),
-            axes=axes,
             stride=stride,
             padding=padding,
             dilation=dilation,
@@ -258,13 +206,12 @@ class ConvNormActPool(_ConvBlock):
             accumulation_dtype=accumulation_dtype,
             use_bias=use_bias,
             initializer=initializer,
-            norm=norm,
-            activation=activation,
-            dropout=dropout,
-            behind=[_pool_of(pool, axes)(window, pool_stride, pool_padding)],
             dtype=dtype,
             key=key,
         )
+        normalisation = norm_of(norm, q, n, axes=axes, dtype=dtype)
+        pooling = _pool_of(pool, axes)(window, pool_stride, pool_padding)
+        super().__init__([conv, *normalisation, activation_of(activation), *dropout_of(dropout), pooling], axes)
 
 
 def _pool_of(pool: str, axes: SpaceAxes) -> Callable[..., Layer]:
