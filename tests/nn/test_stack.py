@@ -159,6 +159,7 @@ def test_half_precision_widens_with_the_first_layer_as_in_turn():
     y = nn.Stack(layers)(x)
     assert y.dtype == jnp.float32
     np.testing.assert_allclose(y, nn.Sequential(layers)(x), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(nn.Stack(layers[:1])(x), layers[0](x), rtol=1e-6, atol=1e-6)
 
 
 def test_checkpoint_keeps_less_for_the_gradient():

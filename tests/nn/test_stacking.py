@@ -42,6 +42,22 @@ def test_its_derivatives_and_maps_are_those_of_jnp_stack():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), ours, theirs)
 
 
+def test_arrays_on_a_mesh_keep_their_sharding():
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Explicit,))
+    split = jax.sharding.NamedSharding(mesh, jax.P("d"))
+    rows = tuple(jax.device_put(row, split) for row in ROWS)
+
+    @jax.jit
+    def run(rows):
+        stack, pull = jax.vjp(stacked, rows)
+        return stack, pull(stack)[0]
+
+    stack, apart = run(rows)
+    assert stack.sharding.spec == jax.P(None, "d", None)
+    assert {row.sharding.spec for row in apart} == {jax.P("d", None)}
+    np.testing.assert_array_equal(stack, jnp.stack(ROWS))
+
+
 def test_what_is_taken_apart_is_exact_for_nan_infinity_and_both_zeros():
     cotangent = jnp.array([[jnp.nan, jnp.inf], [-0.0, 1.0], [3.0, -jnp.inf]])
     rows = tuple(jnp.zeros(2) for _ in range(3))

@@ -124,16 +124,18 @@ class Stack(Composite):
             kind = getattr(first, "__qualname__", type(first).__name__)
             raise TypeError(f"`layers` (of {kind}) must have the method `{method}`: stack layers that do.")
         keys = None if key is None or not takes_key(called) else jax.random.split(key, len(layers))
+        x = jax.tree.map(lambda leaf: jnp.asarray(leaf) if is_array(leaf) else leaf, x)
         wide = _widened(x, first)
         if method == "step":
             x = wide
-        elif not alike(x, wide) and len(layers) > 1:
+        elif not alike(x, wide):
             # The loop keeps one dtype, and the first layer widens half precision.
             x = first(x, *shared, **options, **({} if keys is None else {"key": keys[0]}))
             layers, keys = layers[1:], None if keys is None else keys[1:]
+            if not layers:
+                return None, x
         leaves = zip(*(filter(is_array, jax.tree.leaves(layer)) for layer in layers), strict=True)
         like = jax.tree.map(lambda leaf: _Place() if is_array(leaf) else leaf, first)
-        x = jax.tree.map(lambda leaf: jnp.asarray(leaf) if is_array(leaf) else leaf, x)
         options = dict(options)
         return _scan(
             like, tuple(leaves), method, cache, x, shared, options, keys, len(layers), self.checkpoint, self.unroll

@@ -2,6 +2,7 @@
 
 The gradient of `jnp.stack` takes each array out by a slice of its own. On a CPU every slice is a kernel to be compiled,
 of all leaves of all layers, which takes longer than the layers themselves. Here one kernel takes out all of a leaf.
+Arrays on a mesh of devices go by `jnp.stack`, whose rules keep their sharding.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ _unstack_p.multiple_results = True
 
 def stacked(arrays: Sequence[jax.Array]) -> jax.Array:
     """The arrays, of one shape and dtype, along a new axis in front."""
-    if not jnp.issubdtype(arrays[0].dtype, jnp.inexact):
+    on_mesh = any(not jax.typeof(array).sharding.mesh.empty for array in arrays)
+    if on_mesh or not jax.sharding.get_abstract_mesh().empty or not jnp.issubdtype(arrays[0].dtype, jnp.inexact):
         return jnp.stack(arrays)
     return _stack_p.bind(*arrays)
 
