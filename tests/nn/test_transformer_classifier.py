@@ -72,6 +72,16 @@ def test_masks_and_keys_reach_the_blocks():
         model(X)
 
 
+def test_its_sizes_may_be_those_of_the_first_input():
+    for readout in ("mean", "flatten"):
+        lazy = nn.Lazy(
+            nn.TransformerClassifier, classes=3, layers=1, heads=2, readout=readout, length=4, initializer=drawn
+        )
+        model, found = nn.materialize(lazy, jax.ShapeDtypeStruct(X.shape, X.dtype), key=KEY)
+        assert found[0].sizes == {"p": 2, "n": 2}
+        assert eqx.filter_eval_shape(model, X).shape == (2, 3)
+
+
 def test_what_cannot_be_a_classifier_is_refused():
     for options, message in [
         ({"readout": "flatten"}, r"`length` \(=None\) must be given for `readout` \(='flatten'\): count the tokens"),
@@ -79,6 +89,8 @@ def test_what_cannot_be_a_classifier_is_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             classifier(**options)
+    with pytest.raises(ValueError, match=r"`length` \(=0\) must be at least 1"):
+        classifier(readout="flatten", length=0)
     with pytest.raises(ValueError, match=r"`classes` \(=0\) must be at least 1"):
         nn.TransformerClassifier(p=2, n=2, classes=0, layers=1, heads=2, key=KEY)
     with pytest.raises(ContractError, match=r"TransformerClassifier got readout as 'last'"):

@@ -73,7 +73,7 @@ class TransformerClassifier(eqx.Module):
         dtype: DTypeLike | None = None,
         key: PRNGKeyArray,
     ):
-        check_sizes(classes=classes)
+        check_sizes(classes=classes, **({} if length is None else {"length": length}))
         position_key, encoder_key, head_key = jax.random.split(key, 3)
         if length is None:
             for name, choice in (("position", position), ("readout", readout)):
@@ -126,9 +126,15 @@ class TransformerClassifier(eqx.Module):
         return self.head.features if isinstance(self.head, FlattenLinear) else self.head.classes
 
     @property
+    def length(self) -> int | None:
+        """How many tokens there always are, where the head takes all in a row."""
+        return self.head.p // self.p if isinstance(self.head, FlattenLinear) else None
+
+    @property
     def taken(self) -> str:
         """The axes of an example, with the sizes that are fixed: `"t p=4 n=3 n=3"`."""
-        t = f"t={self.head.p // self.p}" if isinstance(self.head, FlattenLinear) else "t"
+        # Of what the options of a `Lazy` tell too, before there is a head.
+        t = f"t={self.length}" if self.readout == "flatten" else "t"
         return f"{t} p={self.p} n={self.n} n={self.n}"
 
     def __call__(
