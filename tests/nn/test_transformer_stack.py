@@ -51,15 +51,15 @@ def test_dropout_gets_the_keys_of_the_unrolled_blocks():
 
 
 def test_steps_of_an_encoder_equal_the_call_on_all_tokens():
-    model = encoder(causal=True, rotary=True)
+    model, bias = encoder(causal=True, rotary=True), jnp.cos(jnp.arange(16.0)).reshape(4, 4)
 
     @eqx.filter_jit
     def run(model, x):
         cache, ys = model.initial_cache(4, (2,)), []
         for t in range(4):
-            cache, y = model.step(cache, x[:, t : t + 1])
+            cache, y = model.step(cache, x[:, t : t + 1], bias=bias[t : t + 1])
             ys.append(y)
-        return jnp.concatenate(ys, axis=1), model(x)
+        return jnp.concatenate(ys, axis=1), model(x, bias=bias)
 
     stepped, whole = run(model, X)
     np.testing.assert_allclose(stepped, whole, rtol=1e-5, atol=1e-5)

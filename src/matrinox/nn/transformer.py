@@ -139,16 +139,17 @@ class TransformerEncoderBlock(BaseTransformerBlock):
         x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
         *,
         mask: Bool[AnyArray, "..."] | None = None,
+        bias: Float[AnyArray, "..."] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> tuple[KVCache, Float[Array, "*batch t {self.p} {self.n} {self.n}"]]:
         """The next tokens, one or more, which see those in the cache: equal to the call on all tokens at once.
 
-        **Arguments:** `cache`: as `initial_cache` gives it, or the step before; `x`: `(*batch, t, p, n, n)`; `mask`:
-        over the places of the cache; `key`: as for a call.
+        **Arguments:** `cache`: as `initial_cache` gives it, or the step before; `x`: `(*batch, t, p, n, n)`; `mask`,
+        `bias`: over the places of the cache; `key`: as for a call.
         **Returns:** `(cache, y)`, y `(*batch, t, p, n, n)`.
         **Raises:** as for a call; `ValueError` without `causal=True`.
         """
         self._require_causal()
         inner, behind, *rest = split_key(key, 4)
-        cache, y = self.attention.step(cache, self._taken(self.attention_norm, x), mask=mask, key=inner)
+        cache, y = self.attention.step(cache, self._taken(self.attention_norm, x), mask=mask, bias=bias, key=inner)
         return cache, self._fed_forward(self._added(self.attention_norm, x, y, behind), *rest)

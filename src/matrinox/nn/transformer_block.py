@@ -63,7 +63,8 @@ class BaseTransformerBlock(eqx.Module):
     def _require_causal(self) -> None:
         if not self.attention.causal:
             raise ValueError(
-                "`causal` (=False) must be True to step: without it, tokens see later ones, which are not there yet."
+                "`causal` (=False) must be True to step, as tokens would else see later ones, which are not there yet: "
+                "build with causal=True."
             )
 
 

@@ -7,11 +7,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
-from matrinox.functional import multihead_attention
 from matrinox.initializers import Initializer, lecun_normal
 from matrinox.nn.activation_choice import Activation
 from matrinox.nn.attention import MultiheadAttention
-from matrinox.nn.cache import KVCache
+from matrinox.nn.cache import KVCache, KVMemory
 from matrinox.nn.child import Layer, split_key
 from matrinox.nn.dropout import Dropout
 from matrinox.nn.linear import check_sizes
@@ -30,8 +29,7 @@ class DecoderCache(NamedTuple):
     """What a decoder block keeps from step to step: of the tokens so far, and of the memory, which stays."""
 
     tokens: KVCache
-    memory_keys: Array
-    memory_values: Array
+    memory: KVMemory
 
 
 @contract
@@ -139,8 +137,7 @@ class TransformerDecoderBlock(BaseTransformerBlock):
         """
         self._require_causal()
         tokens = self.attention.initial_cache(length, memory.shape[:-4], dtype)
-        cross = self.cross_attention
-        return DecoderCache(tokens, cross.key_proj(memory), cross.value_proj(memory))
+        return DecoderCache(tokens, self.cross_attention.memory_cache(memory))
 
     def step(
         self,
@@ -162,21 +159,6 @@ class TransformerDecoderBlock(BaseTransformerBlock):
         inner, behind, across, behind_across, *rest = split_key(key, 6)
         tokens, y = self.attention.step(cache.tokens, self._taken(self.attention_norm, x), mask=mask, key=inner)
         x = self._added(self.attention_norm, x, y, behind)
-        y = self._cross_step(cache, self._taken(self.cross_attention_norm, x), memory_mask, across)
+        y = self.cross_attention(self._taken(self.cross_attention_norm, x), cache.memory, mask=memory_mask, key=across)
         y = self._fed_forward(self._added(self.cross_attention_norm, x, y, behind_across), *rest)
         return cache._replace(tokens=tokens), y
-
-    def _cross_step(self, cache: DecoderCache, x: AnyArray, mask: AnyArray | None, key: PRNGKeyArray | None) -> Array:
-        cross = self.cross_attention
-        return cross.output_proj(
-            multihead_attention(
-                cross.query_proj(x),
-                cache.memory_keys,
-                cache.memory_values,
-                heads=cross.heads,
-                mask=mask,
-                chunk=cross.chunk,
-                dropout=0.0 if cross.inference else cross.dropout,
-                key=key,
-            )
-        )

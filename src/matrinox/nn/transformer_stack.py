@@ -144,16 +144,17 @@ class TransformerEncoder(_TransformerStack):
         x: Float[AnyArray, "*batch t {self.p} {self.n} {self.n}"],
         *,
         mask: Bool[AnyArray, "..."] | None = None,
+        bias: Float[AnyArray, "..."] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> tuple[PyTree, Float[Array, "*batch t {self.p} {self.n} {self.n}"]]:
         """The next tokens, one or more, which see those in the cache: equal to the call on all tokens at once.
 
         **Arguments:** `cache`: as `initial_cache` gives it, or the step before; `x`: `(*batch, t, p, n, n)`; `mask`,
-        `key`: as for the step of a block.
+        `bias`, `key`: as for the step of a block.
         **Returns:** `(cache, y)`, y `(*batch, t, p, n, n)`.
         **Raises:** as for a call; `ValueError` without `causal=True`.
         """
-        cache, y = self.stack.step(cache, x, mask=mask, key=key)
+        cache, y = self.stack.step(cache, x, mask=mask, bias=bias, key=key)
         return cache, self._normalised(y)
 
 
