@@ -96,7 +96,7 @@ class BasicBlock(SpaceBlock):
     `norm`: a name, a function of p and n that gives a layer, or `None`, as for `ConvNormAct`; `zero_last`: whether the
     weight of the last layer of the body, that is of the norm, starts at zero, and the block with it as its shortcut
     alone; `use_bias`: whether the convolutions have a bias; `initializer`: of their weights; where `None`, one under
-    which entries keep their variance, with the gain of the activation behind it; `dtype`: of all weights and biases,
+    which entries keep their variance, with the gain of the activation before it; `dtype`: of all weights and biases,
     the default float where `None`; `key`: one key.
     **Raises:** `ValueError` for a size below 1, for another count of strides than of axes, for an unknown name, with
     the nearest one, and for `zero_last` where the last layer has no weight.

@@ -33,7 +33,7 @@ class MLP(Block):
     stateful, `"layer"`, `"rms"`, `"group"` of gcd(p, 32) groups, `"instance"`, a function of p and n that gives a
     layer, or `None`; `dropout`: share of entries dropped, or a `Dropout`; `use_bias`, `use_final_bias`: whether the
     hidden layers, and the last one, have a bias; `initializer`: of all weights; where `None`, one under which entries
-    keep their variance, with the gain of the activation behind it; `dtype`: of weights and biases, the default float
+    keep their variance, with the gain of the activation before it; `dtype`: of weights and biases, the default float
     where `None`; `key`: one key.
     **Raises:** `ValueError` for a size below 1, a rate out of range, and an unknown name, with the nearest one;
     `ContractError` for sizes that are no ints.
