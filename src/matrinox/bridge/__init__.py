@@ -2,5 +2,8 @@
 
 from matrinox.bridge.equinox_in import from_equinox
 from matrinox.bridge.equinox_out import to_equinox
+from matrinox.bridge.lifting import lift
+from matrinox.bridge.matnets_params import from_matnets, to_matnets
+from matrinox.bridge.twinning import ScalarTwin, Twins, twins
 
-__all__ = ["from_equinox", "to_equinox"]
+__all__ = ["ScalarTwin", "Twins", "from_equinox", "from_matnets", "lift", "to_equinox", "to_matnets", "twins"]

@@ -30,3 +30,9 @@ def _kronecker(A: Array, block: Array) -> Array:
     *lead, n, _ = A.shape
     k = len(block)
     return (A[..., :, None, :, None] * block[:, None, :]).reshape(*lead, n * k, n * k)
+
+
+def block_means(X: Array, k: int) -> Array:
+    """The mean of each k×k block, which undoes `with_ones`: `(…, n·k, n·k)` to `(…, n, n)`."""
+    *lead, n, _ = X.shape
+    return jnp.mean(X.reshape(*lead, n // k, k, n // k, k), axis=(-3, -1))

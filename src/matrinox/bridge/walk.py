@@ -87,3 +87,30 @@ def refuse(reason: str) -> Convert:
         raise Unfit(reason)
 
     return convert
+
+
+def inside(walk: Walk, path: str, layer: Any) -> Any:
+    """What becomes of a layer that calls others in turn, and adds nothing of its own: it calls what these become."""
+    return _with_parts(walk, path, layer, restart=False)
+
+
+def beside(walk: Walk, path: str, layer: Any) -> Any:
+    """The same for a layer that calls all others on what it is given; the first tells what flows on."""
+    return _with_parts(walk, path, layer, restart=True)
+
+
+def _with_parts(walk: Walk, path: str, layer: Any, *, restart: bool) -> Any:
+    def is_part(node: Any) -> bool:
+        return node is not layer and (isinstance(node, eqx.Module) or callable(node))
+
+    nodes, structure = jtu.tree_flatten_with_path(layer, is_leaf=is_part)
+    before, flows = (walk.axes, walk.n), []
+    for index, (where, node) in enumerate(nodes):
+        if is_part(node):
+            if restart:
+                walk.axes, walk.n = before
+            nodes[index] = (where, walk.convert(path + jtu.keystr(where), node))
+            flows.append((walk.axes, walk.n))
+    if restart and flows:
+        walk.axes, walk.n = flows[0]
+    return structure.unflatten([node for _, node in nodes])

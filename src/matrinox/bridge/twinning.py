@@ -1,0 +1,202 @@
+"""`twins`: the scalar networks that a model of matrix neurons is to be compared with."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from matrinox import nn
+from matrinox.bridge.chain import chain_of
+from matrinox.bridge.twin_layers import Plan, plan_of
+from matrinox.contract import contract
+from matrinox.inspect.flops import count_flops
+
+_SEARCH_STEPS = 24
+_Count = Callable[[nn.Sequential, tuple[int, ...]], int]
+
+
+@dataclass(frozen=True, eq=False)
+class ScalarTwin:
+    """A network, and what it costs.
+
+    **Arguments:** `model`: the network, a Sequential of n = 1 for a twin; `widths`: neurons that its hidden layers
+    give; `parameters`: how many numbers it learns; `flops`: floating-point operations of one example, forward, as
+    `matrinox.inspect.check` counts them; `state`: numbers behind its hidden layers, for one example.
+    """
+
+    model: Any
+    widths: tuple[int, ...]
+    parameters: int
+    flops: int
+    state: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Twins:
+    """A model of matrix neurons and its scalar twins, which `print` shows in a table, each with its ratios to it.
+
+    **Arguments:** `model`: the one that was given; `same_parameters`, `same_flops`, `same_state`: its twins.
+    """
+
+    model: ScalarTwin
+    same_parameters: ScalarTwin
+    same_flops: ScalarTwin
+    same_state: ScalarTwin
+
+    def __str__(self) -> str:
+        rows = [("network", "hidden widths", "parameters", "FLOPs per example", "state")]
+        for name in ("model", "same_parameters", "same_flops", "same_state"):
+            twin = getattr(self, name)
+            widths = " ".join(map(str, twin.widths))
+            counts = (self._ratio(twin, of) for of in ("parameters", "flops", "state"))
+            rows.append((name.replace("_", " "), widths, *counts))
+        columns = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if place < 2 else cell.rjust(width) for place, (cell, width) in enumerate(cells)
+            )
+            for cells in (tuple(zip(row, columns, strict=True)) for row in rows)
+        )
+
+    __repr__ = __str__
+
+    def _ratio(self, twin: ScalarTwin, of: str) -> str:
+        ours, theirs = getattr(self.model, of), getattr(twin, of)
+        return f"{theirs:,}" + (f" ({theirs / ours:.3f})" if twin is not self.model and ours else "")
+
+
+@contract
+def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray) -> Twins:
+    """The three scalar networks that a model of matrix neurons must be compared with, and what each costs.
+
+    They are the model's chain of layers at n = 1, with other widths: with the same parameters (p neurons of n×n
+    matrices become about p·n numbers, at 1/n of the operations), with the same operations (√n as wide as that), and
+    with the same state (p·n² numbers). All hidden layers are widened by the same factor; where an encoder or a read-out
+    ends the chain, what it takes and gives is the task's and stays, and the factor is the one under which the totals
+    come closest. Widths are whole numbers, so the table gives the ratios that were reached.
+
+    Scalar networks are those of n = 1 here, not of another library: layers, training and counts are then the same, and
+    nothing differs but n. An encoder's patches are given to them as numbers. They start from weights of the gain that
+    the model's have.
+
+    **Arguments:** `model`: a Sequential of dense layers, convolutions, an Embedding, norms, pools and what else has no
+    weights, with or without encoder and read-out; or a model that calls its `layers`, such a Sequential, and does no
+    more; `shape`: of one example, the model's `input_shape` where `None`; `key`: for their weights.
+    **Returns:** a frozen record, whose `same_parameters`, `same_flops` and `same_state` each hold a `model` and its
+    `widths`, `parameters`, `flops` and `state`.
+    **Raises:** `ValueError`, naming every layer that has no scalar twin, by path and type; for a missing `shape`; and
+    for a chain without a hidden layer, whose width could be chosen.
+
+    >>> import jax
+    >>> layers = [nn.Fold(2), nn.MLP(p=4, q=3, n=2, hidden=(8, 8), key=jax.random.key(0)), nn.Trace()]
+    >>> print(twins(nn.Sequential(layers), (16,), key=jax.random.key(1)))
+    network          hidden widths     parameters  FLOPs per example       state
+    model            8 8                      556              2,090          64
+    same parameters  15 15            543 (0.977)      1,089 (0.521)  30 (0.469)
+    same flops       23 23          1,015 (1.826)      2,033 (0.973)  46 (0.719)
+    same state       32 32          1,699 (3.056)      3,401 (1.627)  64 (1.000)
+    """
+    chain = model if isinstance(model, nn.Sequential) else chain_of(model)
+    if chain is None:
+        raise ValueError(
+            f"`model` (={type(model).__name__}) must be a Sequential, or a model that calls its `layers`, such a one, "
+            "and does no more: give the Sequential that it holds."
+        )
+    example = getattr(model, "input_shape", None) if shape is None else shape
+    if example is None:
+        raise ValueError("`shape` (=None) must be given, as the model has no `input_shape`: that of one example.")
+    plan = plan_of(chain, lambda flat: _shapes(flat, example))
+    own = plan.chosen([step.neurons or 1 for step in (plan.start, *plan.steps) if step.neurons is not None])
+    if not own and plan.start.fixed is not None:
+        raise ValueError("`model` has no hidden layer, whose width could be chosen: compare it as it is.")
+    build = _Builder(plan, example, key)
+    flat = nn.Sequential([step.layer for step in plan.steps])
+    counts = _parameters(flat, example), _flops(flat, example)
+    return Twins(
+        ScalarTwin(model, own, *counts, _state(plan, flat, example)),
+        build.nearest(_parameters, counts[0], plan.n),
+        build.nearest(_flops, counts[1], plan.n**1.5),
+        build.twin(plan.widths(plan.n**2)),
+    )
+
+
+class _Builder:
+    """Builds twins of a plan, and looks for the widths of one."""
+
+    def __init__(self, plan: Plan, example: tuple[int, ...], key: PRNGKeyArray):
+        self.plan = plan
+        self.example = example
+        self.key = key
+        self.known: dict[Any, int] = {}
+
+    def shape(self, widths: tuple[int, ...]) -> tuple[int, ...]:
+        """Of one example: the task's, or as many neurons as flow in."""
+        return self.example if self.plan.start.fixed is not None else (*self.example[:-3], widths[0], 1, 1)
+
+    def count(self, of: _Count, widths: tuple[int, ...]) -> int:
+        """One count of the twin of these widths."""
+        if (of, widths) not in self.known:
+            # Shapes do, except that a state is made of values.
+            stateful = any(isinstance(step.layer, eqx.nn.StatefulLayer) for step in self.plan.steps)
+            build = self.plan.build if stateful else partial(eqx.filter_eval_shape, self.plan.build)
+            self.known[of, widths] = of(build(widths, self.key), self.shape(widths))
+        return self.known[of, widths]
+
+    def twin(self, widths: tuple[int, ...]) -> ScalarTwin:
+        """The twin of these widths, with weights."""
+        model, shape = self.plan.build(widths, self.key), self.shape(widths)
+        counts = self.count(_parameters, widths), self.count(_flops, widths)
+        return ScalarTwin(model, self.plan.chosen(widths), *counts, _state(self.plan, model, shape))
+
+    def nearest(self, of: _Count, wanted: int, guess: float) -> ScalarTwin:
+        """The twin whose count is nearest to the one that is wanted: it grows with the widths."""
+        low, high = 0.0, guess
+        while self.count(of, self.plan.widths(high)) < wanted:
+            low, high = high, 2 * high
+        for _ in range(_SEARCH_STEPS):
+            if self.plan.widths(low) == self.plan.widths(high):
+                break
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.count(of, self.plan.widths(middle)) < wanted else (low, middle)
+        ends = self.plan.widths(low), self.plan.widths(high)
+        return self.twin(min(ends, key=lambda widths: abs(math.log(self.count(of, widths) / wanted))))
+
+
+def _example(shape: tuple[int, ...], chain: nn.Sequential) -> jax.ShapeDtypeStruct:
+    first = chain.layers[0]
+    while isinstance(first, nn.Sequential):
+        first = first.layers[0]
+    return jax.ShapeDtypeStruct(shape, jnp.int32 if isinstance(first, nn.Embedding) else jnp.float32)
+
+
+def _shapes(chain: nn.Sequential, shape: tuple[int, ...]) -> Any:
+    chain = eqx.nn.inference_mode(chain)
+    state = eqx.nn.State(chain) if chain.is_stateful() else None
+    return chain.shapes(shape, state, dtype=_example(shape, chain).dtype)
+
+
+def _parameters(chain: nn.Sequential, shape: tuple[int, ...]) -> int:
+    """Numbers that are learned: all floats but those of a state."""
+    leaves = jax.tree.leaves(chain, is_leaf=lambda node: isinstance(node, eqx.nn.StateIndex))
+    return sum(leaf.size for leaf in leaves if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.inexact))
+
+
+def _flops(chain: nn.Sequential, shape: tuple[int, ...]) -> int:
+    """Floating-point operations of one example, forward."""
+    chain = eqx.nn.inference_mode(chain)
+    state = eqx.nn.State(chain) if chain.is_stateful() else None
+    program, _, _ = eqx.filter_make_jaxpr(lambda chain, x, state: chain(x, state))(chain, _example(shape, chain), state)
+    return count_flops(program)
+
+
+def _state(plan: Plan, chain: nn.Sequential, shape: tuple[int, ...]) -> int:
+    """Numbers behind the hidden layers."""
+    hidden = [step.neurons is not None and step.fixed is None for step in plan.steps]
+    behind = _shapes(chain, shape)[1:]
+    return sum(math.prod(given) for given, is_hidden in zip(behind, hidden, strict=True) if is_hidden)

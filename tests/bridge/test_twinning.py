@@ -1,0 +1,149 @@
+"""`twins`: three scalar networks, and what they cost, measured."""
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+
+from matrinox import nn, zoo
+from matrinox.bridge import twins
+from matrinox.inspect import check
+
+KEY = jax.random.key(0)
+
+
+def chain(*layers):
+    return nn.Sequential(layers)
+
+
+def counted(twin):
+    return twin.parameters, twin.flops, twin.state
+
+
+@pytest.fixture(scope="module")
+def of_an_mlp():
+    return twins(chain(nn.Fold(2), nn.MLP(p=4, q=3, n=2, hidden=(6, 8), key=KEY), nn.Trace()), (15,), key=KEY)
+
+
+def test_a_single_layer_has_the_twins_of_the_column_law():
+    p, q, n = 2, 3, 4
+    found = twins(chain(nn.Dense(p=p, q=q, n=n, use_bias=False, key=KEY)), (p, n, n), key=KEY)
+    assert counted(found.model) == (p * q * n**2, 2 * p * q * n**3, q * n**2)
+    assert found.same_parameters.model[0].weight.shape == (q * n, p * n, 1, 1)
+    assert counted(found.same_parameters) == (p * q * n**2, 2 * p * q * n**2, q * n)
+    # √n = 2 times as wide again.
+    assert found.same_flops.model[0].weight.shape == (2 * q * n, 2 * p * n, 1, 1)
+    assert counted(found.same_flops) == (4 * p * q * n**2, 2 * p * q * n**3, 2 * q * n)
+    assert found.same_state.model[0].weight.shape == (q * n**2, p * n**2, 1, 1)
+    assert counted(found.same_state) == (p * q * n**4, 2 * p * q * n**4, q * n**2)
+
+
+def test_what_the_task_takes_and_gives_stays(of_an_mlp, draw):
+    x = draw(2, 15)
+    for twin in (of_an_mlp.same_parameters, of_an_mlp.same_flops, of_an_mlp.same_state):
+        assert eqx.filter_eval_shape(twin.model, x).shape == (2, 3)
+        assert {layer.n for layer in twin.model if hasattr(layer, "n")} == {1}
+    assert of_an_mlp.same_state.widths == (6 * 4, 8 * 4)
+
+
+def test_counts_are_those_of_a_dry_run(of_an_mlp):
+    for twin in (of_an_mlp.model, of_an_mlp.same_flops):
+        report = check(twin.model, (15,), verbose=False)
+        assert (report.parameters, report.flops_forward) == (twin.parameters, twin.flops)
+
+
+def test_no_other_widths_come_closer(of_an_mlp):
+    wanted = of_an_mlp.model.parameters
+
+    # One width more, and one less, of the narrower layer, of 15 numbers in and 3 out.
+    def count(a, b):
+        return 15 * a + a + a * b + b + b * 3 + 3
+
+    first, second = of_an_mlp.same_parameters.widths
+    assert count(first, second) == of_an_mlp.same_parameters.parameters
+    distance = abs(np.log(of_an_mlp.same_parameters.parameters / wanted))
+    assert distance < abs(np.log(count(first - 1, second - 1) / wanted))
+    assert distance < abs(np.log(count(first + 1, second + 1) / wanted))
+
+
+def test_the_table_tells_the_ratios_that_were_reached(of_an_mlp):
+    table = str(of_an_mlp).splitlines()
+    assert table[0].split() == "network hidden widths parameters FLOPs per example state".split()  # noqa: SIM905
+    assert table[1].startswith("model            6 8 ")
+    ratio = of_an_mlp.same_parameters.parameters / of_an_mlp.model.parameters
+    assert f"({ratio:.3f})" in table[2]
+    assert table[4].endswith("(1.000)")
+
+
+def test_weights_start_with_the_gain_of_the_models_own():
+    layer = nn.Dense(p=8, q=8, n=4, initializer=lambda *a: 3 * nn.linear.lecun_normal(*a), key=KEY)
+    twin = twins(chain(layer), (8, 4, 4), key=KEY).same_state.model[0]
+    assert abs(float(np.std(twin.weight)) * np.sqrt(twin.p) / 3 - 1) < 0.1
+
+
+def test_convolutions_norms_heads_and_embeddings_have_twins():
+    model = chain(
+        nn.Patches(2),
+        nn.Conv2d(p=1, q=4, n=2, kernel=1, groups=1, key=KEY),
+        nn.GroupNorm(groups=2, p=4, n=2, axes=2),
+        nn.ReLUd(),
+        nn.Conv2d(p=4, q=4, n=2, kernel=1, groups=4, use_bias=False, key=KEY),
+        nn.MaxPool2d(2),
+        nn.GlobalAvgPool2d(),
+        nn.LayerNorm(p=4, n=2),
+        nn.ClassificationHead(p=4, classes=3, n=2, key=KEY),
+    )
+    found = twins(model, (4, 4, 1), key=KEY)
+    for twin in (found.same_parameters, found.same_flops, found.same_state):
+        assert all(width % 4 == 0 for width in twin.widths)
+        assert eqx.filter_eval_shape(twin.model, jax.ShapeDtypeStruct((4, 4, 1), np.float32)).shape == (3,)
+    assert found.same_state.widths == (16, 16)
+    words = chain(nn.Embedding(vocabulary=5, p=2, n=2, key=KEY), nn.FlattenLinear(p=2, features=3, n=2, key=KEY))
+    assert twins(words, (), key=KEY).same_state.parameters == 5 * 8 + 8 * 3 + 3
+
+
+def test_a_stateful_chain_is_counted_without_its_statistics():
+    model, _ = eqx.nn.make_with_state(
+        lambda: chain(nn.Dense(p=1, q=2, n=2, key=KEY), nn.BatchNorm(p=2, n=2), nn.Dense(p=2, q=1, n=2, key=KEY))
+    )()
+    found = twins(model, (1, 2, 2), key=KEY)
+    assert found.model.parameters == 8 + 8 + 2 * 8 + 8 + 4
+    assert found.same_state.widths == (8, 4)
+
+
+def test_a_model_of_the_zoo_knows_the_shape_of_its_input():
+    model = zoo.MLP(zoo.MLPConfig(features=4, n=2, widths=(2,), classes=3), key=KEY)
+    found = twins(model, key=KEY)
+    assert found.model.model is model
+    assert found.same_state.widths == (8,)
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        (
+            lambda: twins(nn.Tanh(), (1, 2, 2), key=KEY),
+            r"`model` \(=Tanh\) must be a Sequential, or a model that calls",
+        ),
+        (lambda: twins(chain(nn.Dense(p=1, q=1, n=2, key=KEY)), key=KEY), r"`shape` \(=None\) must be given"),
+        (
+            lambda: twins(chain(nn.Fold(2), nn.Dense(p=1, q=1, n=2, key=KEY), nn.Trace()), (4,), key=KEY),
+            "`model` has no hidden layer, whose width could be chosen",
+        ),
+        (lambda: twins(chain(nn.Tanh()), (1, 2, 2), key=KEY), "`model` must hold a layer of matrices"),
+        (
+            lambda: twins(chain(nn.Tanh(), chain(nn.BiMap(p=1, q=1, n=2, key=KEY))), (1, 2, 2), key=KEY),
+            r"layers\[1\].layers\[0\]: BiMap: it has no scalar twin",
+        ),
+        (
+            lambda: twins(
+                chain(nn.Conv1d(p=1, q=1, n=2, kernel=1, layout="channel_first", key=KEY)), (1, 3, 2, 2), key=KEY
+            ),
+            r"its `layout` \(='channel_first'\) is not that of its twin",
+        ),
+    ],
+    ids=range(6),
+)
+def test_what_has_no_twins_is_refused(call, why):
+    with pytest.raises(ValueError, match=why):
+        call()
