@@ -61,7 +61,8 @@ def flags_of(
 
 
 def _of_gate(path: str, measured: Measured) -> Iterator[Flag]:
-    opens = _by_neuron(measured.determinant > 0, 1)
+    # Of a singular matrix the sign is that of a rounding error.
+    opens = _by_neuron((measured.determinant > 0) & ~measured.is_singular, 1)
     count = len(opens)
     few = f" Only {_matrices(count)} of each were seen: give more examples to be sure." if count < _ENOUGH else ""
     closed = ~opens.any(0) & _by_neuron(np.isfinite(measured.determinant), 1).all(0)

@@ -233,12 +233,12 @@ class Measured:
 
     @cached_property
     def has_equal_columns(self) -> np.ndarray:
-        """`measures.has_equal_columns`, `(*batch)`, up to rounding in the dtype of the values."""
+        """`measures.has_equal_columns`, `(*batch)`, up to rounding in the dtype of the values, at most float32's."""
         return has_equal_columns(self._wide, rtol=self._rounding)
 
     @property
     def is_singular(self) -> np.ndarray:
-        """`measures.is_singular`, `(*batch)`, up to rounding in the dtype of the values."""
+        """`measures.is_singular`, `(*batch)`, up to rounding in the dtype of the values, at most float32's."""
         return _singular(self.singular_values, self._rounding)
 
     @property
@@ -264,7 +264,8 @@ class Measured:
 
     @property
     def _rounding(self) -> float:
-        return 4 * self.n * float(jnp.finfo(self.values.dtype).eps)
+        # Narrower numbers are stored as they are, but summed in float32.
+        return 4 * self.n * min(float(jnp.finfo(self.values.dtype).eps), float(np.finfo(np.float32).eps))
 
     def __repr__(self) -> str:
         return f"Measured({self.path!r}, {self.values.dtype}[{', '.join(map(str, self.values.shape))}])"
