@@ -10,6 +10,14 @@ from matrinox.transforms import grad, vmap
 X = jnp.arange(6.0).reshape(3, 2)
 
 
+class Scaled(eqx.Module):
+    scale: jax.Array
+    activation: object = jnp.negative
+
+    def __call__(self, x):
+        return self.activation(self.scale * x)
+
+
 def combine(x, y, *rest, scale=1.0):
     return {"sum": x + y["a"] * scale, "text": "kept"}
 
@@ -50,16 +58,14 @@ def test_axes_may_be_functions_of_leaves_as_in_equinox_and_named_by_argument():
 
 
 def test_a_stack_of_models_is_mapped_and_a_bound_model_is_not():
-    keys = jax.random.split(jax.random.key(0), 3)
-    models = vmap(lambda key: nn.Dense(p=2, q=1, n=2, key=key))(keys)
-    x = jax.random.normal(jax.random.key(1), (3, 2, 2, 2))
-    each = vmap(lambda model, x: model(x))(models, x)
-    for i in range(3):
-        single = nn.Dense(p=2, q=1, n=2, key=keys[i])
-        np.testing.assert_allclose(each[i], single(x[i]), rtol=1e-6)
-    np.testing.assert_allclose(vmap(single)(x), single(x), rtol=1e-6)
+    x = jnp.arange(24.0).reshape(3, 2, 2, 2)
+    models = vmap(Scaled)(jnp.array([1.0, 2.0, 3.0]))
+    assert models.activation is jnp.negative
+    by_slice = np.array([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1)
+    np.testing.assert_array_equal(vmap(lambda model, x: model(x))(models, x), -by_slice * x)
+    np.testing.assert_array_equal(vmap(Scaled(jnp.array(2.0)))(x), -2 * x)
     ensemble = vmap(lambda model, x: model(x), in_axes=(0, None), out_axes=-1)(models, x[0])
-    assert ensemble.shape == (1, 2, 2, 3)
+    np.testing.assert_array_equal(ensemble, -x[0][..., None] * jnp.array([1.0, 2.0, 3.0]))
 
 
 def test_keys_are_mapped_when_passed_by_name():

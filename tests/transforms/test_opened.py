@@ -3,8 +3,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from matrinox.transforms.derivative import Options
-from matrinox.transforms.opened import open_call
+from matrinox.transforms.opened import Options, open_call
 
 PLAIN = Options(None, None, None, has_aux=False, holomorphic=False, unit_aware=False, check_states=True)
 
