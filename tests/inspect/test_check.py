@@ -224,6 +224,8 @@ def test_what_a_stack_refuses_has_its_path():
 def test_what_is_no_module_is_refused():
     with pytest.raises(TypeError, match=r"`model` \(=function\) must be an eqx.Module.*: give a function in an"):
         check(lambda x: x, (2,))
+    with pytest.raises(TypeError, match=r"`model` \(=Coder\) must be callable: give one of its methods."):
+        check(Coder(dense(2, 3)), (2, 2, 2))
 
 
 def test_an_error_that_the_model_catches_leaves_the_rest_told():

@@ -5,6 +5,9 @@ marker in the traced program on the way in and on the way out. So nothing is pat
 threads are as they were, and what asks `isinstance`, reads fields or calls methods sees no difference. The markers
 stand in the program itself, so that a layer in a loop, under `vmap` or in a function that is compiled once and called
 twice is found wherever it runs, and as often.
+
+What is no part of the tree is not observed, such as a layer that a function closes over, nor is a call in a loop of
+which the model itself takes the gradient: its costs are those of the layer around it.
 """
 
 import functools
