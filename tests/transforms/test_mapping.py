@@ -119,6 +119,11 @@ def test_slices_without_an_array_are_counted_by_axis_size():
         ),
         ({"axis_size": 2}, {"a": X}, r"`axis_size` \(=2\) .* but `x` float32\[3, 2\] has 3 on axis 0: leave it out"),
         ({"out_axes": 2}, {"a": X}, r"the axis 2 for `result\['sum'\]`, which is float32\[2\] for one slice"),
+        (
+            {"out_axes": None},
+            {"a": X},
+            r"`out_axes` \(=None\) of vmap\(combine\) has `None` for what differs from slice",
+        ),
         ({"out_axes": {"b": 0}}, {"a": X}, r"`out_axes` \(=\{'b': 0\}\) .* does not fit `result`"),
     ],
 )

@@ -98,6 +98,14 @@ def test_gradients_by_something_else_are_refused(by, message, linear):
         loss_gradients(linear, loss, X, T, by=by)
 
 
+def test_a_function_has_no_parameters_to_differentiate_by():
+    with pytest.raises(
+        ValueError, match=r"`model` \(function\) must be a module for gradients by its parameters: pass"
+    ):
+        loss_gradients(lambda x: x, loss, X, X, by="all")
+    np.testing.assert_array_equal(loss_gradients(lambda x: x, loss, X, -X, by="input").input, 4 * X)
+
+
 def test_labels_are_no_floats_to_differentiate_by(linear):
     with pytest.raises(
         TypeError, match=r"cannot be differentiated by its argument 2 \(`target`\), which holds int32\[\]"

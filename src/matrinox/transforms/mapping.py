@@ -79,13 +79,21 @@ def vmap(
             _leaf_axes(out_axes, out, "result", "out_axes", name)
             return out
 
-        return eqx.filter_vmap(
+        over_slices = eqx.filter_vmap(
             call,
             in_axes=(tuple(axes[: len(args)]), dict(zip(kwargs, axes[len(args) :], strict=True))),
             out_axes=jax.tree.map(_of_arrays, out_axes, is_leaf=_is_none),
             axis_name=axis_name,
             axis_size=axis_size,
-        )(args, dict(kwargs))
+        )
+        try:
+            return over_slices(args, dict(kwargs))
+        except ValueError as error:
+            if "got axis spec None but output was batched" not in str(error):
+                raise
+            raise ValueError(
+                f"`out_axes` (={out_axes!r}) of {name} has `None` for what differs from slice to slice: give its axis."
+            ) from error
 
     return Transformed("vmap", func, run)
 

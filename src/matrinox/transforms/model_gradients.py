@@ -9,6 +9,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from matrinox.contract import contract
 from matrinox.contract.nearest import guess
 from matrinox.transforms.gradient import grad
+from matrinox.transforms.leaf import describe, is_model
 
 _PARTS = ("parameters", "input", "target")
 
@@ -49,7 +50,8 @@ def loss_gradients(
     `grad_states`: which parameters, as `grad` takes it, all arrays of floats otherwise; `has_aux`: whether the loss
     returns `(value, aux)`.
     **Returns:** `LossGradients`, with `None` for what is not asked for.
-    **Raises:** `ValueError` for another `by`, and as `grad`; `TypeError` by an input or target without floats.
+    **Raises:** `ValueError` for another `by`, by the parameters of what is no module, and as `grad`; `TypeError` by an
+    input or target without floats.
     **Source:** TorchLean, `autograd`.
 
     >>> import jax, jax.numpy as jnp
@@ -65,16 +67,21 @@ def loss_gradients(
             f"`by` (={by!r}) must be of 'parameters', 'input' and 'target', or 'all'{guess(unknown, _PARTS) or ':'} "
             "name one or several."
         )
+    if "parameters" in parts and not is_model(model):
+        raise ValueError(
+            f"`model` ({describe(model)}) must be a module for gradients by its parameters: pass one, or leave "
+            "'parameters' out of `by`."
+        )
     called = {} if key is None else {"key": key}
 
-    def of_output(model: Callable[..., Any], x: PyTree, target: PyTree) -> tuple[Any, tuple[Any, Any]]:
+    def loss_of_output(model: Callable[..., Any], x: PyTree, target: PyTree) -> tuple[Any, tuple[Any, Any]]:
         output, new = (model(x, **called), None) if state is None else model(x, state, **called)
         value, aux = loss(output, target) if has_aux else (loss(output, target), None)
         return value, (aux, new)
 
     argnums = tuple(position for position, part in enumerate(_PARTS) if position and part in parts)
     states = grad_states if "parameters" in parts else None
-    derivative = grad(of_output, states, argnums or None, has_aux=True, return_value=True)
+    derivative = grad(loss_of_output, states, argnums or None, has_aux=True, return_value=True)
     gradients, value, (aux, new) = derivative(model, x, target)
     by_parameters, by_arguments = (None, gradients) if states is None else gradients if argnums else (gradients, ())
     by_position = dict(zip(argnums, by_arguments, strict=True))
