@@ -1,4 +1,5 @@
 import threading
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -224,8 +225,9 @@ def test_what_a_stack_refuses_has_its_path():
 def test_what_is_no_module_is_refused():
     with pytest.raises(TypeError, match=r"`model` \(=function\) must be an eqx.Module.*: give a function in an"):
         check(lambda x: x, (2,))
-    with pytest.raises(TypeError, match=r"`model` \(=Coder\) must be callable: give one of its methods."):
-        check(Coder(dense(2, 3)), (2, 2, 2))
+    part: Any = Coder(dense(2, 3))
+    with pytest.raises(ContractError, match=r"check got model as a Coder; it takes Callable"):
+        check(part, (2, 2, 2))
 
 
 def test_an_error_that_the_model_catches_leaves_the_rest_told():
@@ -268,11 +270,11 @@ def test_the_model_its_classes_and_other_threads_are_left_as_they_were():
 
 def test_nothing_is_compiled_run_or_allocated(caplog):
     model = nn.Sequential([nn.Stack([dense(2, 2)] * 3), nn.Conv1d(p=2, q=2, n=2, kernel=1, key=KEY)])
-    arrays = len(jax.live_arrays())
+    arrays = jax.live_arrays()
     with jax.log_compiles(True):
         quiet(model, (5, 4, 2, 2, 2), key=KEY)
         assert not any("ompil" in message for message in caplog.messages)
-        assert len(jax.live_arrays()) == arrays
+        assert set(map(id, jax.live_arrays())) <= set(map(id, arrays))
         # The log would tell.
         jax.jit(lambda x: x * 3.5)(1.0)
         assert any("Compiling" in message for message in caplog.messages)
