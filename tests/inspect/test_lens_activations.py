@@ -49,15 +49,17 @@ def test_layers_are_seen_in_order_with_what_they_give():
     assert same(seen.gated["layers[3]"], y1 + inner)
 
 
-def test_the_layers_of_a_stack_are_those_of_its_loop():
-    stack = nn.Stack([nn.Sequential([dense(i), nn.LeakyReLUd()]) for i in range(3)])
-    seen = activations_of(stack, X, {})
+def test_the_layers_of_a_stack_are_those_of_its_loop_and_stacks_may_hold_stacks():
+    inner = [nn.Stack([nn.Sequential([dense(2 * i + j), nn.LeakyReLUd()]) for j in range(2)]) for i in range(2)]
+    seen = activations_of(nn.Sequential([nn.Stack(inner)]), X, {})
     y = X
-    for i, layer in enumerate(stack.layers):
-        assert same(seen.gated[f"layers[{i}].layers[1]"], layer.layers[0](y))
-        y = layer(y)
-        assert same(seen.given[f"layers[{i}].layers[1]"], y)
-    assert len(seen.given) == 6
+    for i, stack in enumerate(inner):
+        for j, layer in enumerate(stack.layers):
+            path = f"layers[0].layers[{i}].layers[{j}].layers"
+            assert same(seen.gated[f"{path}[1]"], layer.layers[0](y))
+            y = layer(y)
+            assert same(seen.given[f"{path}[1]"], y)
+    assert len(seen.given) == 8
 
 
 def test_steps_of_a_loop_and_calls_of_one_layer_are_put_on_top_of_each_other():

@@ -87,7 +87,7 @@ class _Walk:
     """A program as it is run: the calls under way, and what was seen so far."""
 
     open: list[_Open] = field(default_factory=list)
-    # How many calls are under way where the turns of the loop are the layers of a stack.
+    # How many calls are under way where the turns of the loop are the layers of the innermost stack.
     stack_depth: int | None = None
     given: list[_Seen] = field(default_factory=list)
     gated: list[_Seen] = field(default_factory=list)
@@ -144,19 +144,23 @@ class _Walk:
             return outputs[:num_carry], (outputs[num_carry:], arrays)
 
         names: list[list[str]] = []
+        mark = _mark_of(len(self.open))
         chosen = {name: options[name] for name in ("reverse", "unroll")}
         carry, (outputs, arrays) = jax.lax.scan(turn, carry, slices, length, **chosen)
         for paths, found, kept in zip(names, arrays, (self.given, self.gated), strict=True):
             if over_layers:
                 pairs = list(zip(paths, found, strict=True))
-                kept += [(path.replace("[*]", f"[{i}]", 1), array[i]) for i in range(length) for path, array in pairs]
+                turns = range(length)
+                kept += [(path.replace(mark, f"[{i}]"), array[i]) for i in turns for path, array in pairs]
             else:
                 kept += zip(paths, found, strict=True)
         return [*carry, *outputs]
 
     def _enter(self, call: Call, taken: list[Any]) -> None:
         around = self.open[-1] if self.open else None
-        path = call.path if around is None else _rebased(call, around, len(self.open) == self.stack_depth)
+        path = call.path
+        if around is not None:
+            path = _rebased(call, around, _mark_of(len(self.open)) if len(self.open) == self.stack_depth else None)
         self.open.append(_Open(call, path))
         _, args, _ = call.skeleton
         if isinstance(call.layer, GATES) and call.method == "__call__" and args:
@@ -170,8 +174,10 @@ class _Walk:
         path = self.open.pop().path
         if call.method != "__call__":
             path = f"{path}.{call.method}".removeprefix(".")
-        # What a stack gives is put together anew from what its last layer gave.
-        if not _has_arrays(call.skeleton[1:]) or is_foreign(call.layer) or isinstance(call.layer, Stack):
+        if isinstance(call.layer, Stack):
+            # What its last layer gave, taken out of the loop.
+            self.seen.update((id(array), array) for array in taken)
+        if not _has_arrays(call.skeleton[1:]) or is_foreign(call.layer):
             return
         fresh = [array for array in _outputs(call, taken) if _is_neurons(call, array) and id(array) not in self.seen]
         for place, array in enumerate(fresh):
@@ -179,14 +185,19 @@ class _Walk:
             self.given.append((path if len(fresh) == 1 else f"{path}[{place}]", array))
 
 
-def _rebased(call: Call, around: _Open, of_stack: bool) -> str:
+def _mark_of(depth: int) -> str:
+    # Stands for the index of a layer until its turn is known: of a stack in a stack, another.
+    return f"[*{depth}]"
+
+
+def _rebased(call: Call, around: _Open, mark: str | None) -> str:
     """The path of a call from that of the call around it, as both may have been traced elsewhere."""
     outer = call.inside.path if call.inside is not None else around.call.path
     if not call.path.startswith(outer):
         return call.path
     rest = call.path[len(outer) :]
-    if of_stack:
-        rest = re.sub(r"\[\d+\]", "[*]", rest, count=1)
+    if mark is not None:
+        rest = re.sub(r"\[\d+\]", mark, rest, count=1)
     return (around.path + rest).removeprefix(".")
 
 
