@@ -31,18 +31,21 @@ def test_every_block_is_of_a_kind_that_is_run_here():
     assert {language for language, _ in BLOCKS} == {"python", "text", "bash"}
 
 
-def test_python_blocks_run_in_order_and_fail_only_as_shown(tmp_path, monkeypatch):
+def test_python_blocks_run_in_order_print_what_is_shown_and_fail_only_as_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
-    for (language, code), (_, shown) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
+    for (language, code), (kind, shown) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
         if language != "python":
             continue
         if shown.startswith("ContractError: "):
             with pytest.raises(ContractError) as caught:
                 exec(code, namespace)
             assert f"ContractError: {caught.value}\n" == shown
-        else:
-            exec(code, namespace)
+            continue
+        capsys.readouterr()
+        exec(code, namespace)
+        if kind == "text":
+            assert capsys.readouterr().out == shown
 
 
 def test_continuous_integration_runs_the_two_commands_as_written():

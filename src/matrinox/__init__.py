@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from matrinox import data, functional, initializers, io, nn, rand, train, zoo
+from matrinox import bridge, data, functional, initializers, io, nn, rand, train, zoo
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.inspect import check, explain_recompile, lens, summary
 from matrinox.io import ModelFileError, load, load_adapters, save, save_adapters
@@ -34,6 +34,7 @@ __all__ = [
     "KeyStream",
     "MatrixParams",
     "ModelFileError",
+    "bridge",
     "check",
     "contract",
     "data",
