@@ -112,7 +112,8 @@ def lens(
     The weights are those of matrix neurons, dense `(q, p, n, n)`, of convolutions `(q, p, *kernel, n, n)`, of cells,
     bilinear layers and tables; of a model whose weights are computed (`Tied`, `Constrained`, a LoRA) they are those
     that it is called with. With an example, what each layer gives on it is measured as well, and so is what comes to
-    the layers that gate by a determinant (`ReLUd`, `LeakyReLUd`, `ELUPowered`). Nothing of the model is changed.
+    the layers that gate by a determinant (`ReLUd`, `LeakyReLUd`, `ELUPowered`). Calls in `jax.lax.cond` and
+    `jax.lax.while_loop` are not seen. Nothing of the model is changed.
 
     Which leaves are weights is told by the annotations of the layers' fields. In a module of your own, an array without
     a jaxtyping annotation counts if it has three axes or more, the last two equal.
