@@ -78,8 +78,8 @@ def test_attention_equals_that_of_equinox_when_n_is_1():
 
 
 def test_cross_attention_equals_that_of_equinox_when_n_is_1():
-    layer = layer_of(4, 1, heads=2, memory=3)
-    theirs = twin(layer, key_size=3, value_size=3)
+    layer = layer_of(4, 1, heads=2, head_size=3, memory=3)
+    theirs = twin(layer, key_size=3, value_size=3, qk_size=3, vo_size=3)
     x, memory = draw(9, 5, 4), draw(10, 6, 3)
     y = eqx.filter_jit(layer)(x[..., None, None], memory[..., None, None])
     np.testing.assert_allclose(y[..., 0, 0], theirs(x, memory, memory), rtol=1e-5, atol=1e-6)
@@ -110,7 +110,8 @@ def test_attention_equals_its_formula_in_numpy(x64):
 
 
 def test_sizes_are_those_of_the_projections():
-    layer = layer_of(8, 3, heads=4, q=5, memory=6, kv_heads=2)
+    assert layer_of(heads=2).head_size == 2
+    layer = layer_of(8, 3, heads=4, q=5, memory=6, kv_heads=2, head_size=2)
     assert [getattr(layer, name).weight.shape[:2] for name in PROJECTIONS] == [(8, 8), (4, 6), (4, 6), (5, 8)]
     assert (layer.p, layer.q, layer.memory, layer.n, layer.heads, layer.kv_heads) == (8, 5, 6, 3, 4, 2)
     assert MultiheadAttention(2, 2, heads=1, use_bias=False, initializer=drawn, key=KEY).key_proj.bias is None
@@ -123,7 +124,7 @@ def test_a_causal_token_sees_no_later_one():
 
 
 STEPPED = {
-    "rotary, shared keys, mask and bias": {"kv_heads": 1, "rotary": True},
+    "rotary, shared keys, mask and bias": {"kv_heads": 1, "rotary": True, "head_size": 3},
     "a base, in chunks": {"rotary": 100.0, "chunk": 2},
     "half precision": {"kv_heads": 1, "rotary": True, "dtype": jnp.bfloat16},
 }
@@ -226,6 +227,7 @@ def test_dropout_is_of_the_weights_and_only_in_training():
         ({"heads": 2, "kv_heads": 0}, r"`kv_heads` \(=0\) must be at least 1"),
         ({"heads": 2, "memory": 0}, r"`memory` \(=0\) must be at least 1"),
         ({"heads": 2, "q": 0}, r"`q` \(=0\) must be at least 1"),
+        ({"heads": 3, "head_size": 0}, r"`head_size` \(=0\) must be at least 1"),
         ({"heads": 2, "dropout": 1.0}, r"`dropout` \(=1.0\) must be from 0 up to, but not including, 1"),
         ({"heads": 2, "chunk": 0}, r"`chunk` \(=0\) must be at least 1"),
         ({"heads": 2, "rotary": 1}, r"`rotary` \(=1.0\) must be above 1, and finite"),

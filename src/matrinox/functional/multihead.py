@@ -85,10 +85,7 @@ def kv_heads_of(heads: int, p: int, kv: int) -> int:
     **Raises:** `ContractError` for kv neurons that are not whole heads; `ValueError` if `heads` does not divide p, or
     is not divided by the heads of the keys.
     """
-    if heads < 1:
-        raise ValueError(f"`heads` (={heads}) must be at least 1: choose a positive number.")
-    if p % heads:
-        raise ValueError(f"`p` (={p}) must be divisible by `heads` (={heads}): choose `p` as a multiple of {heads}.")
+    require_heads(heads, p)
     kv_heads, rest = divmod(kv, p // heads)
     if rest:
         raise ContractError(
@@ -97,6 +94,14 @@ def kv_heads_of(heads: int, p: int, kv: int) -> int:
         )
     require_kv_heads(heads, kv_heads)
     return kv_heads
+
+
+def require_heads(heads: int, p: int) -> None:
+    """Refuses heads that cannot share p neurons evenly."""
+    if heads < 1:
+        raise ValueError(f"`heads` (={heads}) must be at least 1: choose a positive number.")
+    if p % heads:
+        raise ValueError(f"`p` (={p}) must be divisible by `heads` (={heads}): choose `p` as a multiple of {heads}.")
 
 
 def require_kv_heads(heads: int, kv_heads: int) -> None:

@@ -10,7 +10,7 @@ from matrinox.contract import AnyArray, contract
 from matrinox.functional import multihead_attention, rotary
 from matrinox.functional.dropout import may_drop, require_rate
 from matrinox.functional.fused_attention import Implementation
-from matrinox.functional.multihead import kv_heads_of, require_chunk, require_kv_heads
+from matrinox.functional.multihead import require_chunk, require_heads, require_kv_heads
 from matrinox.functional.position import require_base, require_pairs
 from matrinox.initializers import Initializer, lecun_normal
 from matrinox.nn.cache import KVCache, KVMemory, axes_after
@@ -23,18 +23,19 @@ _BASE = 10000.0
 class MultiheadAttention(eqx.Module):
     """Attention of several heads over neurons, between the tokens of a sequence or from them to those of another.
 
-    Queries, keys and values are a dense map of the tokens each; a head is p / heads of their neurons, in a row; and
+    Queries, keys and values are a dense map of the tokens each; a head is `head_size` of their neurons, in a row; and
     what the heads give, side by side, goes through another dense map: `functional.multihead_attention`.
 
-    **Arguments:** `p`, `n`: neurons of a token, and matrix side; `heads`: divides p; `q`: neurons out, p where `None`;
+    **Arguments:** `p`, `n`: neurons of a token, and matrix side; `heads`: how many; `head_size`: neurons of a
+    head, p / heads where `None`; `q`: neurons out, p where `None`;
     `memory`: neurons of the tokens that keys and values are made of, p where `None`; `kv_heads`: heads of keys and
     values, a divisor of `heads`, each shared by as many of those in a row; all where `None`, 1 for multi-query
     attention; `causal`: a token sees no later one; `rotary`: turn queries and keys by their positions, with the base
     given, or 10000 for True; `dropout`: the share of the weights to drop in training; `chunk`: so many queries and
     keys at a time, for long sequences; `implementation`: as for `functional.multihead_attention`; `use_bias`,
     `initializer`, `dtype`: of the four maps, as for `Dense`; `inference`: start in inference; `key`: one key.
-    **Raises:** `ValueError` for a size below 1, for heads that do not divide, for `rotary` with an odd number of
-    entries in a head, with a base out of range or with a `memory`, and for a rate out of range.
+    **Raises:** `ValueError` for a size below 1, for heads that do not divide p or one another, for `rotary` with an odd
+    number of entries in a head, with a base out of range or with a `memory`, and for a rate out of range.
     **Source:** Vaswani et al. 2017, arXiv 1706.03762; TorchLean, `multiHeadAttention`; `eqx.nn.MultiheadAttention`.
 
     >>> import jax, jax.numpy as jnp
@@ -65,6 +66,7 @@ class MultiheadAttention(eqx.Module):
         n: int,
         *,
         heads: int,
+        head_size: int | None = None,
         q: int | None = None,
         memory: int | None = None,
         kv_heads: int | None = None,
@@ -82,17 +84,22 @@ class MultiheadAttention(eqx.Module):
         q, kv_heads = p if q is None else q, heads if kv_heads is None else kv_heads
         tokens = p if memory is None else memory
         check_sizes(p=p, n=n, heads=heads, q=q, memory=tokens, kv_heads=kv_heads)
-        kv_heads_of(heads, p, p)
+        if head_size is None:
+            require_heads(heads, p)
+            head_size = p // heads
+        check_sizes(head_size=head_size)
         require_kv_heads(heads, kv_heads)
         require_rate(dropout, "dropout")
         require_chunk(chunk)
-        self.rotary = _base(rotary, p // heads * n * n)
+        self.rotary = _base(rotary, head_size * n * n)
         if memory is not None:
             self._require_no_rotary()
-        kv = p // heads * kv_heads
+        inner, kv = head_size * heads, head_size * kv_heads
         self.query_proj, self.key_proj, self.value_proj, self.output_proj = (
             Dense(a, b, n, use_bias=use_bias, initializer=initializer, dtype=dtype, key=each)
-            for (a, b), each in zip(((p, p), (tokens, kv), (tokens, kv), (p, q)), jax.random.split(key, 4), strict=True)
+            for (a, b), each in zip(
+                ((p, inner), (tokens, kv), (tokens, kv), (inner, q)), jax.random.split(key, 4), strict=True
+            )
         )
         self.heads = heads
         self.causal = causal
@@ -122,9 +129,14 @@ class MultiheadAttention(eqx.Module):
         return self.query_proj.n
 
     @property
+    def head_size(self) -> int:
+        """Neurons of a head."""
+        return self.query_proj.q // self.heads
+
+    @property
     def kv_heads(self) -> int:
         """Heads of keys and values."""
-        return self.key_proj.q * self.heads // self.p
+        return self.key_proj.q // self.head_size
 
     def __call__(
         self,

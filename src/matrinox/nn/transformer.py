@@ -32,14 +32,15 @@ class TransformerEncoderBlock(BaseTransformerBlock):
     stacks without a warm-up, and needs one more normalisation behind the last block, as `TransformerEncoder` has it.
     With `causal=True` it is the block of a decoder-only language model, and can step token by token.
 
-    **Arguments:** `p`, `n`: neurons of a token, and matrix side; `heads`, `kv_heads`, `causal`, `rotary`, `chunk`: as
-    for `MultiheadAttention`; `hidden`: neurons of the feed-forward layer, 4·p where `None`; `activation`: in it, a
-    name, a layer or a function as for `MLP`; `norm`: `"layer"`, `"rms"`, or a function of p and n that gives a layer;
-    `pre_norm`: whether to normalise before each branch, or behind each sum; `dropout`: of the attention's weights, of
-    hidden entries and of what each branch adds; `depth`: how many blocks there are in a row: with `pre_norm` the last
-    weights of both branches are drawn smaller by `1/√(2·depth)`, as in GPT-2, so that entries of variance 1 have at
-    most about 2 behind all of them; `use_bias`: of the dense layers; `initializer`: of all weights; where `None`, one
-    under which entries keep their variance; `dtype`: of weights, the default float where `None`; `key`: one key.
+    **Arguments:** `p`, `n`: neurons of a token, and matrix side; `heads`, `kv_heads`, `head_size`, `causal`, `rotary`,
+    `chunk`: as for `MultiheadAttention`; `hidden`: neurons of the feed-forward layer, 4·p where `None`; `activation`:
+    in it, a name, a layer or a function as for `MLP`; `norm`: `"layer"`, `"rms"`, or a function of p and n that gives a
+    layer; `pre_norm`: whether to normalise before each branch, or behind each sum; `dropout`: of the attention's
+    weights, of hidden entries and of what each branch adds; `depth`: how many blocks there are in a row: with
+    `pre_norm` the last weights of both branches are drawn smaller by `1/√(2·depth)`, as in GPT-2, so that entries of
+    variance 1 have at most about 2 behind all of them; `use_bias`: of the dense layers; `initializer`: of all weights;
+    where `None`, one under which entries keep their variance; `dtype`: of weights, the default float where `None`;
+    `key`: one key.
     **Raises:** `ValueError` for a size below 1, if `heads` does not divide p, for a rate out of range, for an unknown
     name, with the nearest one, and for a `norm` that is stateful.
     **Source:** Vaswani et al. 2017, arXiv 1706.03762; Xiong et al. 2020, arXiv 2002.04745, on `pre_norm`; TorchLean,
@@ -65,6 +66,7 @@ class TransformerEncoderBlock(BaseTransformerBlock):
         causal: bool = False,
         rotary: bool | float = False,
         kv_heads: int | None = None,
+        head_size: int | None = None,
         chunk: int | None = None,
         depth: int = 1,
         use_bias: bool = True,
@@ -78,6 +80,7 @@ class TransformerEncoderBlock(BaseTransformerBlock):
             *(p, n),
             heads=heads,
             kv_heads=kv_heads,
+            head_size=head_size,
             causal=causal,
             rotary=rotary,
             dropout=dropout,

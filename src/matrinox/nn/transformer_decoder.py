@@ -40,8 +40,8 @@ class TransformerDecoderBlock(BaseTransformerBlock):
     the normalisation behind each sum, as in `TransformerEncoderBlock`. The memory is what an encoder gives.
 
     **Arguments:** `memory`: neurons of the tokens of the memory, p where `None`; `causal`: whether a token sees only
-    those up to itself; `chunk`: of both attentions; `kv_heads`, `rotary`: of both, and of the tokens alone; `depth`: as
-    for `TransformerEncoderBlock`, with three branches; all else as there.
+    those up to itself; `chunk`, `kv_heads`, `head_size`: of both attentions; `rotary`: of that of the tokens alone;
+    `depth`: as for `TransformerEncoderBlock`, with three branches; all else as there.
     **Raises:** as `TransformerEncoderBlock`.
     **Source:** Vaswani et al. 2017, arXiv 1706.03762; `torch.nn.TransformerDecoderLayer`.
 
@@ -69,6 +69,7 @@ class TransformerDecoderBlock(BaseTransformerBlock):
         causal: bool = True,
         rotary: bool | float = False,
         kv_heads: int | None = None,
+        head_size: int | None = None,
         chunk: int | None = None,
         depth: int = 1,
         use_bias: bool = True,
@@ -79,7 +80,13 @@ class TransformerDecoderBlock(BaseTransformerBlock):
         check_sizes(p=p, n=n, heads=heads, depth=depth)
         attention_key, cross_key, feed_forward_key = jax.random.split(key, 3)
         options = {"use_bias": use_bias, "dropout": dropout, "dtype": dtype}
-        attends = {"heads": heads, "kv_heads": kv_heads, "chunk": chunk, "initializer": initializer or lecun_normal}
+        attends = {
+            "heads": heads,
+            "kv_heads": kv_heads,
+            "head_size": head_size,
+            "chunk": chunk,
+            "initializer": initializer or lecun_normal,
+        }
         attention = MultiheadAttention(p, n, causal=causal, rotary=rotary, key=attention_key, **attends, **options)
         cross_attention = MultiheadAttention(p, n, memory=memory, key=cross_key, **attends, **options)
         feed_forward = feed_forward_of(
