@@ -1,4 +1,6 @@
 import functools
+from collections import OrderedDict
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -6,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 from jaxtyping import Array, Float
 
-from matrinox import contract
+from matrinox import contract, nn
 from matrinox.transforms.closure import Rebuild
 from matrinox.transforms.transformed import Transformed
 
@@ -20,6 +22,17 @@ class Model(eqx.Module):
 
 MODEL, OTHER, X = Model(jnp.array(2.0)), Model(jnp.array(5.0)), jnp.array(3.0)
 PAIR = (MODEL, "left")
+
+
+class Named(NamedTuple):
+    model: Model
+    text: str
+
+
+COUNT = 0
+NAMED, ORDERED = Named(MODEL, "left"), OrderedDict(model=MODEL)
+# No tree to JAX, as its keys cannot be sorted.
+MIXED = {1: MODEL, "factor": 1}
 
 
 class Trainer:
@@ -44,6 +57,18 @@ def by_inner_function(x):
 
 def by_container(x):
     return PAIR[0](x)
+
+
+def by_named_tuple(x):
+    return NAMED.model(x)
+
+
+def by_ordered_dict(x):
+    return ORDERED["model"](x)
+
+
+def by_mixed_dict(x):
+    return MIXED[1](x) * MIXED["factor"]
 
 
 def by_default(x, model=MODEL, *, factor=1):
@@ -80,6 +105,11 @@ def by_cell():
     return outer
 
 
+class Tripled:
+    def third(self, x):
+        return MODEL(x)
+
+
 @contract
 def by_contract(x: Float[Array, ""]) -> Float[Array, ""]:
     return MODEL(x)
@@ -90,6 +120,10 @@ FUNCTIONS = {
     "function": by_function,
     "inner function": by_inner_function,
     "container": by_container,
+    "named tuple": by_named_tuple,
+    "ordered dict": by_ordered_dict,
+    "dict of mixed keys": by_mixed_dict,
+    "method of another object": Tripled().third,
     "default": by_default,
     "keyword": by_keyword,
     "recursive": recursive,
@@ -132,6 +166,15 @@ def test_what_a_function_counts_beside_its_model_is_counted_by_the_rebuilt_one_t
     assert rebuilt(counted)(X) == 15.0
     assert calls == 1
 
+    def counted_globally(x):
+        global COUNT
+        COUNT += 1
+        return model(x)
+
+    model = MODEL
+    assert rebuilt(counted_globally)(X) == 15.0
+    assert COUNT == 1
+
 
 def test_a_function_without_a_model_is_itself():
     bound = Trainer(MODEL).loss
@@ -140,8 +183,44 @@ def test_a_function_without_a_model_is_itself():
         assert Rebuild(lambda module: OTHER, []).function(func) is func
 
 
-def test_a_compiled_function_is_noted_if_a_model_is_in_it():
-    for func, noted in ((jax.jit(by_global), ["by_global"]), (jnp.sum, []), (eqx.filter_jit(lambda x: x), [])):
-        jitted: list[str] = []
-        assert Rebuild(lambda module: OTHER, jitted).function(func) is func
-        assert jitted == noted
+@jax.custom_jvp
+def with_a_rule(x):
+    return MODEL(x)
+
+
+@functools.lru_cache
+def cached():
+    return MODEL.weight
+
+
+@jax.jit
+def compiled_recursion(x, depth=None):
+    return MODEL(x) if depth is None else compiled_recursion(x)
+
+
+TRAINER = Trainer(MODEL)
+
+
+def test_what_holds_a_model_where_no_other_can_take_its_place_is_noted():
+    by_holder = {
+        "`by_global` is compiled with the model that it closes over": jax.jit(by_global),
+        "`compiled_recursion` is compiled with the model that it closes over": compiled_recursion,
+        "`with_a_rule` holds a model": lambda x: with_a_rule(x),
+        "`cached` holds a model": lambda x: cached() * x,
+        "`Trainer` holds a model": lambda x: TRAINER.loss(x),
+    }
+    for noted, func in by_holder.items():
+        fixed: list[str] = []
+        Rebuild(lambda module: module, fixed).function(func)
+        assert fixed == [noted]
+    fixed = []
+    for func in (jnp.sum, eqx.filter_jit(lambda x: x), jax.jit(lambda x: nn.ReLU()(x)), lambda x: jnp.sin(x)):
+        assert Rebuild(lambda module: OTHER, fixed).function(func) is func
+    assert fixed == []
+
+
+def test_a_function_that_is_compiled_and_not_is_noted():
+    fixed: list[str] = []
+    plain, compiled = by_cell(), jax.jit(by_global)
+    Rebuild(lambda module: module, fixed).function(lambda x: by_global(x) + plain(x) + compiled(x))
+    assert len(fixed) == 1

@@ -136,3 +136,17 @@ def test_a_compiled_closure_is_refused(jit):
         ValueError, match="`closure` is compiled with the model that it closes over, where no other can"
     ):
         reach(twice(jit(closure)), (X,), {})
+
+
+def test_a_model_that_is_also_held_by_another_object_is_refused():
+    class Trainer:
+        def __init__(self):
+            self.model = MODEL
+
+    trainer = Trainer()
+    with pytest.raises(
+        ValueError, match="but `Trainer` holds a model, where no other can take its place: pass the model"
+    ):
+        reach(lambda x: MODEL.loss(x) + trainer.model.weight, (X,), {})
+    with pytest.raises(ValueError, match="`<lambda>` holds a model"):
+        reach(jax.custom_jvp(lambda x: MODEL.loss(x)), (X,), {})

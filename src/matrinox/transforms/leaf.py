@@ -3,6 +3,8 @@
 from typing import Any, TypeGuard
 
 import equinox as eqx
+import jax
+from jaxtyping import PyTree
 
 _MOST_PATHS = 8
 
@@ -33,6 +35,11 @@ def is_float_array(leaf: Any) -> bool:
 def is_float(leaf: Any) -> bool:
     """Whether a leaf is an array or a Python number of floats or complex numbers, with a unit or without."""
     return is_float_array(leaf) or isinstance(magnitude(leaf), float | complex)
+
+
+def has_floats(tree: PyTree) -> bool:
+    """Whether a tree has an array of floats or complex numbers."""
+    return any(is_float_array(leaf) for leaf in jax.tree.leaves(tree, is_leaf=is_quantity))
 
 
 def describe(leaf: Any) -> str:

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-from jaxtyping import PyTree
 
 from matrinox.transforms.closure import FILTER_JITTED, Rebuild
-from matrinox.transforms.leaf import is_float_array, is_model, is_quantity
+from matrinox.transforms.leaf import has_floats, is_model
 from matrinox.transforms.transformed import Transformed, name_of
 
 _Function = Callable[..., Any]
@@ -34,8 +33,8 @@ class Reached(NamedTuple):
 def reach(func: _Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Reached:
     """The model that `func` is bound to, else takes, else closes over: of several modules, one with arrays of floats.
 
-    **Raises:** `ValueError` if there is none, if there are several such that it closes over, or if it is held by a
-    jitted function, which cannot be rebuilt.
+    **Raises:** `ValueError` if there is none, if there are several such that it closes over, or if it is held by
+    what cannot be rebuilt: a jitted function, or an object that is no module.
     """
     bound = _bound(func)
     if bound is not None:
@@ -43,13 +42,9 @@ def reach(func: _Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         return Reached(module, None, lambda new, args, kwargs: rebuild(new)(*args, **kwargs))
     taken = [(key, value) for key, value in [*enumerate(args), *kwargs.items()] if is_model(value)]
     if taken:
-        key, module = next((pair for pair in taken if _has_floats(pair[1])), taken[0])
+        key, module = next((pair for pair in taken if has_floats(pair[1])), taken[0])
         return Reached(module, key, functools.partial(_call_with_argument, func, key))
     return _closed(func)
-
-
-def _has_floats(tree: PyTree) -> bool:
-    return any(is_float_array(leaf) for leaf in jax.tree.leaves(tree, is_leaf=is_quantity))
 
 
 def _call_with_argument(func: _Function, key: int | str, new: Any, args: tuple[Any, ...], kwargs: Mapping) -> Any:
@@ -83,7 +78,7 @@ def _wrapped(wrapper: Any) -> _Bound | None:
     models = [node for node in jax.tree.leaves(wrapper, is_leaf=is_model) if is_model(node)]
     if not models:
         return None
-    model = next((model for model in models if _has_floats(model)), models[0])
+    model = next((model for model in models if has_floats(model)), models[0])
     return model, lambda new: jax.tree.map(lambda node: new if node is model else node, wrapper, is_leaf=is_model)
 
 
@@ -99,7 +94,7 @@ def _bound_argument(func: Any) -> _Bound | None:
     bound = [(key, value) for key, value in [*enumerate(func.args), *func.keywords.items()] if is_model(value)]
     if not bound:
         return None
-    key, module = next((pair for pair in bound if _has_floats(pair[1])), bound[0])
+    key, module = next((pair for pair in bound if has_floats(pair[1])), bound[0])
 
     def rebuild(new: Any) -> _Function:
         args = [new if position == key else value for position, value in enumerate(func.args)]
@@ -111,16 +106,16 @@ def _bound_argument(func: Any) -> _Bound | None:
 
 def _closed(func: _Function) -> Reached:
     modules: dict[int, eqx.Module] = {}
-    jitted: list[str] = []
+    fixed: list[str] = []
 
     def note(module: eqx.Module) -> eqx.Module:
         modules[id(module)] = module
         return module
 
-    Rebuild(note, jitted).function(func)
-    held = [module for module in modules.values() if _has_floats(module)] or list(modules.values())
-    if jitted or len(held) != 1:
-        raise ValueError(_unreached(name_of(func), held, jitted))
+    Rebuild(note, fixed).value(func)
+    held = [module for module in modules.values() if has_floats(module)] or list(modules.values())
+    if fixed or len(held) != 1:
+        raise ValueError(_unreached(name_of(func), held, fixed))
     (model,) = held
 
     def call(new: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -129,9 +124,9 @@ def _closed(func: _Function) -> Reached:
     return Reached(model, None, call)
 
 
-def _unreached(name: str, modules: list[eqx.Module], jitted: list[str]) -> str:
-    if jitted:
-        fault = f"`{jitted[0]}` is compiled with the model that it closes over, where no other can take its place"
+def _unreached(name: str, modules: list[eqx.Module], fixed: list[str]) -> str:
+    if fixed:
+        fault = f"{fixed[0]}, where no other can take its place"
     elif modules:
         kinds = ", ".join(type(module).__name__ for module in modules)
         fault = f"`{name}` closes over {len(modules)} modules ({kinds})"
