@@ -165,21 +165,22 @@ def _first_two_exchanged(gates: Array) -> Array:
 
 
 def _attention(walk: Walk, path: str, layer: Any) -> nn.MultiheadAttention:
-    p, heads = layer.query_size, layer.num_heads
-    if heads * layer.qk_size != p or layer.vo_size != layer.qk_size:
+    if layer.vo_size != layer.qk_size:
         raise Unfit(
-            f"its heads compare {layer.qk_size} features and give {layer.vo_size}, where those of matrix attention "
-            f"have query_size / heads (={p} / {heads}) of both"
+            f"its heads compare {layer.qk_size} features (qk_size) and give {layer.vo_size} (vo_size), where those of "
+            "matrix attention have as many of both"
         )
     if layer.key_size != layer.value_size:
         raise Unfit(
             f"its keys are made of {layer.key_size} features and its values of {layer.value_size}, where those of "
             "matrix attention are made of the same memory"
         )
-    sizes = {"p": p, "q": layer.output_size, "memory": None if layer.key_size == p else layer.key_size, "n": 1}
+    memory = None if layer.key_size == layer.query_size else layer.key_size
+    sizes = {"p": layer.query_size, "q": layer.output_size, "memory": memory, "n": 1}
+    heads = {"heads": layer.num_heads, "head_size": layer.qk_size}
     maps = {name: _linear(walk, path, getattr(layer, name)) for name in _MAPS}
     switches = {"dropout": layer.dropout.p, "inference": layer.dropout.inference}
-    return with_arrays(built(nn.MultiheadAttention, {}, **sizes, heads=heads), maps | switches)
+    return with_arrays(built(nn.MultiheadAttention, {}, **sizes, **heads), maps | switches)
 
 
 _MAPS = ("query_proj", "key_proj", "value_proj", "output_proj")

@@ -66,7 +66,8 @@ def _otherwise(walk: Walk, path: str, layer: Any) -> Any:
     if not callable(layer):
         raise Unfit("it is no layer")
     if is_entrywise(layer):
-        return eqx.nn.Lambda(ByEntries(layer) if isinstance(layer, eqx.Module) else layer)
+        function: Any = layer
+        return eqx.nn.Lambda(ByEntries(function) if isinstance(layer, eqx.Module) else function)
     if isinstance(layer, eqx.Module) and not type(layer).__module__.startswith("matrinox."):
         raise Unfit("what it computes is not known: fold the layers that it holds, and write a module that calls these")
     raise Unfit("it is not known to treat each entry by itself, and no scalar layer sees a whole matrix")

@@ -151,6 +151,8 @@ def _attention(walk: Walk, path: str, layer: nn.MultiheadAttention) -> eqx.nn.Mu
         key_size=layer.memory * entries,
         value_size=layer.memory * entries,
         output_size=layer.q * entries,
+        qk_size=layer.head_size * entries,
+        vo_size=layer.head_size * entries,
         **{f"use_{name.removesuffix('_proj')}_bias": dense.bias is not None for name, dense in maps.items()},
     )
     dropout = eqx.nn.Dropout(layer.dropout, layer.inference)

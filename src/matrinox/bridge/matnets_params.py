@@ -79,7 +79,8 @@ def to_matnets(params: PyTree, *, gates: Gates | None = None) -> Any:
         if isinstance(one, MatrixParams):
             return give(one) if gates is None else apart(one, gates)
         _require_same_function(one, "params")
-        order = {nn.LSTMCell: "ifgo", nn.GRUCell: "zrn"}.get(type(one))
+        fused: dict[type, Gates] = {nn.LSTMCell: "ifgo", nn.GRUCell: "zrn"}
+        order = fused.get(type(one))
         return give(one.params) if order is None else apart(one.params, order)
 
     return _mapped(params, (MatrixParams, *_LAYERS), convert, None)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -50,7 +49,7 @@ class Twins:
     same_state: ScalarTwin
 
     def __str__(self) -> str:
-        rows = [("network", "hidden widths", "parameters", "FLOPs per example", "state")]
+        rows: list[tuple[str, ...]] = [("network", "hidden widths", "parameters", "FLOPs per example", "state")]
         for name in ("model", "same_parameters", "same_flops", "same_state"):
             twin = getattr(self, name)
             widths = " ".join(map(str, twin.widths))
@@ -142,15 +141,19 @@ class _Builder:
     def count(self, of: _Count, widths: tuple[int, ...]) -> int:
         """One count of the twin of these widths."""
         if (of, widths) not in self.known:
-            # Shapes do, except that a state is made of values.
-            stateful = any(isinstance(step.layer, eqx.nn.StatefulLayer) for step in self.plan.steps)
-            build = self.plan.build if stateful else partial(eqx.filter_eval_shape, self.plan.build)
-            self.known[of, widths] = of(build(widths, self.key), self.shape(widths))
+            self.known[of, widths] = of(self._built(eqx.filter_eval_shape, widths), self.shape(widths))
         return self.known[of, widths]
+
+    def _built(self, under: Callable[..., Any], widths: tuple[int, ...]) -> nn.Sequential:
+        # A state is made of values, outside of any trace.
+        stateful = any(isinstance(step.layer, eqx.nn.StatefulLayer) for step in self.plan.steps)
+        return self.plan.build(widths, self.key) if stateful else under(self.plan.build, widths, self.key)
 
     def twin(self, widths: tuple[int, ...]) -> ScalarTwin:
         """The twin of these widths, with weights."""
-        model, shape = self.plan.build(widths, self.key), self.shape(widths)
+        # One program for all weights, where each would compile one by itself.
+        model = self._built(lambda build, *args: eqx.filter_jit(build)(*args), widths)
+        shape = self.shape(widths)
         counts = self.count(_parameters, widths), self.count(_flops, widths)
         return ScalarTwin(model, self.plan.chosen(widths), *counts, _state(self.plan, model, shape))
 

@@ -77,7 +77,8 @@ class Walk:
             raise ValueError(f"`layer` cannot be {verb}, for what is in it:\n" + "\n".join(self.unfit))
 
 
-Convert = Callable[[Walk, str, Any], Any]
+# The walk is one of the table's own kind, which may know more.
+Convert = Callable[[Any, str, Any], Any]
 
 
 def refuse(reason: str) -> Convert:

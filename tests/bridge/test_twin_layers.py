@@ -1,0 +1,64 @@
+"""Chains of matrix layers as chains of scalar ones: which widths can be chosen, and what is built."""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from matrinox import nn
+from matrinox.bridge.twin_layers import entries_as_neurons, plan_of
+
+KEY = jax.random.key(0)
+
+
+def plan(*layers, shape):
+    return plan_of(nn.Sequential(layers), lambda flat: eqx.nn.inference_mode(flat).shapes(shape))
+
+
+def test_ends_of_the_task_stay_and_others_are_scaled():
+    dense = partial(nn.Dense, n=2, key=KEY)
+    of_features = plan(nn.Fold(2), dense(2, 4), nn.ReLU(), dense(4, 3), nn.Trace(), shape=(7,))
+    assert of_features.widths(1) == (1, 7, 4, 3)
+    assert of_features.widths(2.6) == (1, 7, 10, 3)
+    assert of_features.chosen(of_features.widths(2)) == (8,)
+    assert plan(dense(2, 4), dense(4, 3), nn.Flatten(), shape=(2, 2, 2)).widths(2) == (4, 8, 12)
+    assert plan(dense(2, 4), dense(4, 3), shape=(2, 2, 2)).widths(2) == (4, 8, 6)
+
+
+def test_widths_are_multiples_of_the_groups_on_both_sides():
+    conv = partial(nn.Conv1d, n=2, kernel=1, key=KEY)
+    of_groups = plan(
+        conv(1, 4), nn.GroupNorm(groups=2, p=4, n=2, axes=1), conv(4, 6), conv(6, 6, groups=3), shape=(5, 1, 2, 2)
+    )
+    assert of_groups.widths(1.3) == (1, 6, 9, 9)
+
+
+def test_options_stay_and_layers_in_layers_stand_in_a_row():
+    inner = nn.MLP(p=1, q=1, n=2, hidden=(2,), use_bias=False, norm="rms", activation="relud", dropout=0.1, key=KEY)
+    built = plan(inner, nn.Conv1d(p=1, q=1, n=2, kernel=2, stride=2, padding=1, key=KEY), shape=(4, 1, 2, 2))
+    model = built.build(built.widths(2), KEY)
+    assert [type(layer).__name__ for layer in model] == ["Dense", "RMSNorm", "ReLUd", "Dropout", "Dense", "Conv1d"]
+    assert model[0].bias is None
+    assert (model[5].stride, model[5].padding, model[5].kernel) == ((2,), 1, (2,))
+    assert model(jnp.ones((4, 2, 1, 1)), key=KEY).shape == (3, 2, 1, 1)
+
+
+def test_patches_are_given_as_numbers():
+    built = plan(nn.Patches(2), nn.Dense(p=1, q=3, n=2, key=KEY), nn.GlobalAvgPool2d(), nn.Mean(), shape=(4, 4, 1))
+    model = built.build(built.widths(1), KEY)
+    assert model[1].weight.shape == (3, 4, 1, 1)
+    image = jnp.arange(16.0).reshape(4, 4, 1)
+    np.testing.assert_array_equal(model[0](image)[0, 1, :, 0, 0], [2, 3, 6, 7])
+    np.testing.assert_array_equal(entries_as_neurons(jnp.arange(8.0).reshape(2, 2, 2))[:, 0, 0], jnp.arange(8.0))
+
+
+def test_weights_of_zero_and_in_half_precision_stay_so():
+    zero = nn.Dense(
+        p=1, q=1, n=2, initializer=lambda key, shape, dtype: jnp.zeros(shape, dtype), dtype=jnp.bfloat16, key=KEY
+    )
+    built = plan(zero, shape=(1, 2, 2))
+    weight = built.build(built.widths(2), KEY)[0].weight
+    assert weight.dtype == jnp.bfloat16
+    assert not weight.any()
