@@ -23,10 +23,29 @@ def test_what_is_no_array_goes_around_the_derivative():
         assert eqx.tree_equal(aux, {"name": "left", "count": 2, "activation": jnp.tanh, "x": 2 * X})
 
 
-def test_what_is_no_array_in_the_value_has_no_jacobian():
-    jacobian, value = jacrev(lambda x: {"name": "left", "square": x[0] ** 2}, return_value=True)(X)
-    assert eqx.tree_equal(jacobian, {"name": None, "square": jnp.array([1.0, 0.0])})
-    assert eqx.tree_equal(value, {"name": "left", "square": jnp.array(0.25)})
+def test_what_is_no_float_in_the_value_has_no_jacobian():
+    def func(x):
+        return {"name": "left", "square": x[0] ** 2, "more": x > 1, "count": 2}
+
+    for transform in (jacrev, jacfwd):
+        jacobian, value = transform(func, return_value=True)(X)
+        assert eqx.tree_equal(jacobian, {"name": None, "square": jnp.array([1.0, 0.0]), "more": None, "count": None})
+        assert eqx.tree_equal(value, func(X))
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (jnp.array(3), r"takes a function to floats, and <lambda> returned int32\[\]: cast it to a float, or return"),
+        (True, "returned bool: cast it"),
+        ({"more": jnp.array([True])}, "returned dict: cast it"),
+    ],
+    ids=["int", "bool", "tree"],
+)
+def test_a_value_without_floats_is_refused(returned, message):
+    for transform in (jacfwd, jacrev, hessian, *([] if isinstance(returned, dict) else [grad])):
+        with pytest.raises(TypeError, match=message):
+            transform(lambda x: returned)(X)
 
 
 @pytest.mark.parametrize(
@@ -103,8 +122,14 @@ def test_complex_numbers_that_are_not_promised_to_be_holomorphic_are_refused():
         ):
             transform(lambda z: jnp.abs(z["z"]))(z)
     for transform in (grad, jacrev):
-        with pytest.raises(TypeError, match=r"complex64\. For holomorphic differentiation, pass holomorphic=True"):
+        with pytest.raises(
+            TypeError, match=r"returned complex64\[\]: pass `holomorphic=True` if it is holomorphic, or"
+        ):
             transform(lambda z: z["z"])(z)
+    with pytest.raises(
+        TypeError, match=r"`hessian` takes a function to real values, .* returned \['z'\] complex64\[2\]"
+    ):
+        hessian(lambda x: {"z": 1.0j * x})(X)
     with pytest.raises(
         TypeError, match=r"`grad` with `holomorphic=True` takes complex inputs and got float32\[2\]: make"
     ):

@@ -56,7 +56,7 @@ def with_aux(func):
 def test_products_equal_those_of_jax_in_every_return_structure(selected, has_aux, return_value, scorer):
     """The rows and columns of the table of returns, for `vjp`, `jvp` and `hvp`."""
     options = {
-        "arg": {"argnums": 0},
+        "arg": {"argnums": np.int32(0)},
         "var": {"grad_states": "weight"},
         "both": {"grad_states": "weight", "argnums": 0},
     }[selected]
@@ -147,7 +147,7 @@ def test_arguments_by_name_are_passed_on_and_differentiated(scorer):
     by_position, by_name = pull(COTANGENTS)
     assert by_position is None
     assert by_name["scale"] == pytest.approx(float(value["scores"] @ COTANGENTS["scores"]) / 2, rel=1e-14)
-    product = jvp(scorer, (X,), (None, {"scale": 1.0}), argnames="scale", kwargs={"scale": 2.0}, return_value=False)
+    product = jvp(scorer, (X,), (None, {"scale": 1.0}), argnames={"scale"}, kwargs={"scale": 2.0}, return_value=False)
     close(product["scores"], value["scores"] / 2)
     loss = lambda x, *, scale: scale**3 * jnp.sum(x)  # noqa: E731
     _, curved = hvp(loss, (X,), (None, {"scale": 1.0}), argnames="scale", kwargs={"scale": 2.0})

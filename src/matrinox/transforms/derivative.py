@@ -3,12 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import PyTree
 
+from matrinox.paths import show
 from matrinox.transforms.arrangement import Arrangement
-from matrinox.transforms.leaf import is_quantity, magnitude
+from matrinox.transforms.leaf import describe, is_float, is_quantity, magnitude
 from matrinox.transforms.opened import Options, open_call, told
 from matrinox.transforms.selection import argnames_of, argnums_of
 from matrinox.transforms.transformed import Transformed, name_of
@@ -36,12 +40,31 @@ def differentiated(
             value, aux = opened.of_inputs(inputs)
             if kind == "grad":
                 _check_scalar(name, func, value, options.unit_aware)
-            return value, (value, aux)
+            floats = eqx.filter(value, is_float, is_leaf=is_quantity)
+            _check_floats(name, func, value, floats, options.holomorphic)
+            return floats, (value, aux)
 
         derivative, kept = differentiate(of_inputs, has_aux=True, holomorphic=options.holomorphic)(opened.inputs)
         return arranged(derivative, *opened.whole(*kept))
 
     return Transformed(name, func, run)
+
+
+def _check_floats(name: str, func: Callable[..., Any], value: PyTree, floats: PyTree, holomorphic: bool) -> None:
+    named = jtu.tree_flatten_with_path(floats, is_leaf=is_quantity)[0]
+    if not named:
+        raise TypeError(
+            f"`{name}` takes a function to floats, and {name_of(func)} returned {told(value)}: cast it to a float, or "
+            "return it beside one with `has_aux=True`."
+        )
+    for path, leaf in named:
+        if holomorphic or name == "jacfwd" or not jnp.iscomplexobj(magnitude(leaf)):
+            continue
+        raise TypeError(
+            f"`{name}` takes a function to real values, and {name_of(func)} returned "
+            f"{f'{show(path)} {describe(leaf)}'.strip()}: pass `holomorphic=True` if it is holomorphic, or return the "
+            "real and imaginary parts."
+        )
 
 
 def _check_scalar(name: str, func: Callable[..., Any], value: Any, unit_aware: bool) -> None:

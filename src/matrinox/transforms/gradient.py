@@ -56,8 +56,9 @@ def grad(
 
     **Returns:** a function of the arguments of `func`, which returns as the table says.
     **Raises:** when called, `ValueError` if the value is no scalar, if a selection does not fit the call, is there
-    twice, or if there is no one model to select from; `TypeError` for an argument without floats. At once,
-    `ValueError` for negative positions, `ImportError` for units without saiunit.
+    twice, or if there is no one model to select from; `TypeError` for an argument or a value without floats, and
+    for a complex value, if not `holomorphic`. At once, `ValueError` for negative positions, `ImportError` for units
+    without saiunit.
     **Source:** brainstate 0.5.4, `grad`; MLX, `grad` (`argnames`).
 
     >>> import jax.numpy as jnp

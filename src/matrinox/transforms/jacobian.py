@@ -27,7 +27,8 @@ def jacfwd(
     """The Jacobian `∂ y_i / ∂ x_j` in forward mode, one run for each entry of the input: for many outputs.
 
     An array of shape `(*y, *x)` for an array `y`. For a tree of outputs, the tree of these is outermost, as in JAX:
-    `{"a": jacobian of a, …}`, and each is `arg`, `var` or `(var, arg)`, structured as `grad` tells. Returned is:
+    `{"a": jacobian of a, …}`, and each is `arg`, `var` or `(var, arg)`, structured as `grad` tells; what is no float in
+    it has none (`None`). Returned is:
 
     | `grad_states` | `argnums` | plain | `has_aux` | `return_value` | both |
     |---|---|---|---|---|---|
@@ -37,7 +38,7 @@ def jacfwd(
 
     **Arguments:** as `grad`; the value may be any tree of arrays.
     **Returns:** a function of the arguments of `func`, which returns as the table says.
-    **Raises:** as `grad`; `TypeError` for complex inputs, if not `holomorphic`.
+    **Raises:** as `grad`, but for values that are no scalar; `TypeError` for complex inputs, if not `holomorphic`.
     **Source:** brainstate 0.5.4, `jacfwd`; MLX (`argnames`).
 
     >>> import jax.numpy as jnp
@@ -65,7 +66,7 @@ def jacrev(
 
     **Arguments:** as `grad`; the value may be any tree of arrays.
     **Returns:** as `jacfwd`.
-    **Raises:** as `grad`; `TypeError` for complex outputs, if not `holomorphic`.
+    **Raises:** as `grad`, but for values that are no scalar.
     **Source:** brainstate 0.5.4, `jacrev`; MLX (`argnames`).
 
     >>> import jax.numpy as jnp

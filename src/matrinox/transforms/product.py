@@ -14,6 +14,7 @@ from matrinox.transforms.direction import fitted, without_float0
 from matrinox.transforms.leaf import describe
 from matrinox.transforms.opened import Options, open_call
 from matrinox.transforms.product_units import aligned, labelled
+from matrinox.transforms.selection import Argnames, Argnums
 from matrinox.transforms.units import engine
 
 
@@ -22,13 +23,13 @@ def vjp(
     func: Callable[..., Any],
     *primals: Any,
     grad_states: Any = None,
-    argnums: int | Sequence | None = None,
+    argnums: Argnums = None,
     has_aux: bool | None = None,
     return_value: bool = True,
     holomorphic: bool = False,
     unit_aware: bool = False,
     check_states: bool = True,
-    argnames: str | Sequence | None = None,
+    argnames: Argnames = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Any:
     """The value, and the product of any cotangents with the Jacobian: `pull(c) = cᵀ ∂ func / ∂ (var, arg)`.
@@ -75,13 +76,13 @@ def jvp(
     tangents: Any,
     *,
     grad_states: Any = None,
-    argnums: int | Sequence | None = None,
+    argnums: Argnums = None,
     has_aux: bool | None = None,
     return_value: bool = True,
     holomorphic: bool = False,
     unit_aware: bool = False,
     check_states: bool = True,
-    argnames: str | Sequence | None = None,
+    argnames: Argnames = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Any:
     """The value, and the product of the Jacobian with tangents: `Σ ∂ func / ∂ (var, arg) · t`, in forward mode.
@@ -125,13 +126,13 @@ def hvp(
     tangents: Any,
     *,
     grad_states: Any = None,
-    argnums: int | Sequence | None = None,
+    argnums: Argnums = None,
     has_aux: bool | None = None,
     return_value: bool = False,
     holomorphic: bool = False,
     unit_aware: bool = False,
     check_states: bool = True,
-    argnames: str | Sequence | None = None,
+    argnames: Argnames = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Any:
     """The product of the Hessian of a scalar function with tangents: `Σ_j ∂² func / ∂ x_i ∂ x_j · t_j`.
