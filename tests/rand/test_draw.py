@@ -1,8 +1,5 @@
 """Draws of a seed: what is drawn is a function of it, and of the distribution that is asked for."""
 
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,14 +9,19 @@ from matrinox.rand import choice, normal, permutation, uniform
 
 
 def test_draws_of_a_seed_are_these_numbers_in_every_process():
-    program = (
-        "from matrinox.rand import choice, normal, permutation, uniform\n"
-        "print(uniform(3, (2,)).tolist(), normal(3, (2,)).tolist(), permutation(3, 5).tolist(),"
-        " choice(3, 9, (4,)).tolist())"
-    )
-    there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    here = uniform(3, (2,)), normal(3, (2,)), permutation(3, 5), choice(3, 9, (4,))
-    assert there.strip() == " ".join(str(drawn.tolist()) for drawn in here)
+    np.testing.assert_array_equal(uniform(3, (2,)), np.array([0.07405257225036621, 0.938144326210022], np.float32))
+    np.testing.assert_allclose(normal(3, (2,)), [-1.4462569952011108, 1.5393810272216797], rtol=1e-6)
+    assert permutation(3, 5).tolist() == [0, 4, 2, 1, 3]
+    assert choice(3, 9, (4,)).tolist() == [6, 4, 4, 5]
+
+
+def test_uniform_draws_stay_below_the_upper_bound_where_it_is_close():
+    for low, high in ((1.0, 1.0000004), (1000.0, 1000.001), (-1000.001, -1000.0)):
+        drawn = uniform(0, (1000,), low=low, high=high)
+        assert np.float32(low) <= drawn.min() < drawn.max() < np.float32(high)
+    # 1 and the next number in bfloat16, which is 1.0078125.
+    drawn = uniform(0, (100,), low=1.0, high=1.01, dtype=jnp.bfloat16)
+    assert set(np.asarray(drawn, np.float32)) == {1.0}
 
 
 def test_draws_are_those_of_jax_for_the_key_of_the_seed():
@@ -74,6 +76,10 @@ def test_draws_agree_under_jit_and_take_dtypes():
     [
         (lambda: uniform(-1), r"`seed` \(=-1\) must be from 0"),
         (lambda: uniform(0, low=1.0, high=1.0), r"`high` \(=1.0\) must be above `low` \(=1.0\)"),
+        (
+            lambda: uniform(0, low=1.0, high=1.0 + 1e-12),
+            r"`high` .* must be above `low` \(=1.0\) in float32 too: widen",
+        ),
         (lambda: normal(0, (-1,)), r"`shape` \(=\(-1,\)\) must hold lengths of at least 0"),
         (lambda: normal(0, std=-1.0), r"`std` \(=-1.0\) must be at least 0"),
         (lambda: permutation(0, -2), r"`x` \(=-2\) must be at least 0"),
@@ -81,11 +87,30 @@ def test_draws_agree_under_jit_and_take_dtypes():
         (lambda: choice(0, jnp.ones(())), r"`x` must have an axis"),
         (lambda: choice(0, 0, (1,)), r"`x` \(of length 0\) must hold at least one option"),
         (lambda: choice(0, 2, (3,), replace=False), r"`shape` \(=\(3,\)\) must hold at most 2 draws"),
+        (
+            lambda: choice(0, 3, (2,), replace=False, p=jnp.array([0.0, 1.0, 0.0])),
+            r"`shape` \(=\(2,\)\) must hold at most 1 draws, as many as there are options that can be drawn",
+        ),
         (lambda: choice(0, 3, p=jnp.ones(2) / 2), r"`p` \(of length 2\) must hold one chance for each of 3"),
         (lambda: choice(0, 2, p=jnp.array([0.7, 0.7])), r"`p` \(with a sum of 1.4\) must hold chances"),
         (lambda: choice(0, 2, p=jnp.array([1.5, -0.5])), r"`p` .* must hold chances of at least 0"),
     ],
-    ids=["seed", "bounds", "shape", "std", "count", "axis", "number", "empty", "draws", "length", "sum", "sign"],
+    ids=[
+        "seed",
+        "bounds",
+        "close bounds",
+        "shape",
+        "std",
+        "count",
+        "axis",
+        "number",
+        "empty",
+        "draws",
+        "likely draws",
+        "length",
+        "sum",
+        "sign",
+    ],
 )
 def test_what_cannot_be_drawn_is_refused(draw, message):
     with pytest.raises(ValueError, match=message):

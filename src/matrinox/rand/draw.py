@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.core import Tracer
 from jax.typing import DTypeLike
@@ -34,7 +35,12 @@ def uniform(
     """
     if not -math.inf < low < high < math.inf:
         raise ValueError(f"`high` (={high}) must be above `low` (={low}), and both finite: swap or widen them.")
-    return jax.random.uniform(_key(seed), _lengths(shape), dtype, low, high)
+    lowest, end = np.array([low, high], jax.dtypes.canonicalize_dtype(dtype))
+    if lowest >= end:
+        raise ValueError(f"`high` (={high}) must be above `low` (={low}) in {end.dtype.name} too: widen them.")
+    drawn = jax.random.uniform(_key(seed), _lengths(shape), dtype, low, high)
+    # Where the bounds are close, draws are rounded up to the upper one.
+    return jnp.minimum(drawn, np.nextafter(end, lowest))
 
 
 @contract
@@ -47,6 +53,9 @@ def normal(
     standard deviation; `dtype`: of floats.
     **Returns:** an array of the shape.
     **Raises:** `ValueError` for a seed out of range, a negative length, and for a `std` below 0.
+
+    >>> normal(0, (3, 2)).shape
+    (3, 2)
     """
     if not 0 <= std < math.inf:
         raise ValueError(f"`std` (={std}) must be at least 0, and finite: it is a standard deviation.")
@@ -61,6 +70,9 @@ def permutation(seed: Seed, x: int | Shaped[AnyArray, "..."], *, axis: int = 0) 
     slices stand along, and stay whole.
     **Returns:** an array of the shape of `x`, or `(x,)`.
     **Raises:** `ValueError` for a seed out of range, a negative count, and an axis that `x` does not have.
+
+    >>> sorted(permutation(0, 4).tolist())
+    [0, 1, 2, 3]
     """
     slices = jnp.arange(_count("x", x)) if isinstance(x, int) else jnp.asarray(x)
     if not -slices.ndim <= axis < slices.ndim:
@@ -83,7 +95,11 @@ def choice(
     draws; `replace`: whether one may be drawn again; `p`: how likely each is, `(options,)`; all alike where `None`.
     **Returns:** `(*shape, …)`, with the other axes of `x`.
     **Raises:** `ValueError` for a seed out of range, where there is nothing to draw from, for more draws without
-    replacement than there are options, and for a `p` that is not one chance for each, at least 0 and 1 in all.
+    replacement than there are options that can be drawn, and for a `p` that is not one chance for each, at least 0
+    and 1 in all.
+
+    >>> choice(0, 4, (3,), p=jnp.array([0.0, 1.0, 0.0, 0.0])).tolist()
+    [1, 1, 1]
     """
     options = jnp.arange(_count("x", x)) if isinstance(x, int) else jnp.asarray(x)
     draws = math.prod(_lengths(shape))
@@ -92,12 +108,14 @@ def choice(
     count = options.shape[0]
     if count == 0 and draws:
         raise ValueError("`x` (of length 0) must hold at least one option: there is nothing to draw from.")
-    if not replace and draws > count:
+    chances = None if p is None else _chances(p, count)
+    likely = count if chances is None or isinstance(chances, Tracer) else int(jnp.sum(chances > 0))
+    if not replace and draws > likely:
         raise ValueError(
-            f"`shape` (={shape}) must hold at most {count} draws, as many as there are options: draw fewer, or with "
-            "replace=True."
+            f"`shape` (={shape}) must hold at most {likely} draws, as many as there are options that can be drawn: "
+            "draw fewer, or with replace=True."
         )
-    return jax.random.choice(_key(seed), options, shape, replace, None if p is None else _chances(p, count))
+    return jax.random.choice(_key(seed), options, shape, replace, chances)
 
 
 def _key(seed: Seed) -> PRNGKeyArray:

@@ -23,6 +23,9 @@ def manual_seed(seed: int | PRNGKeyArray) -> KeyStream:
     **Returns:** a `KeyStream`.
     **Raises:** as `KeyStream`.
     **Source:** TorchLean, `manualSeed`.
+
+    >>> stream = manual_seed(0)
+    >>> key, stream = stream.next()
     """
     return KeyStream(seed)
 
