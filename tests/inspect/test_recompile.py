@@ -90,6 +90,11 @@ def test_numbers_count_by_type_under_jit_and_by_value_where_they_are_static():
         ["k: int32[], weakly typed -> float32[]"],
         ["flag: True -> False"],
     ]
+    for scalar in (np.float32(2), np.float64(2)):
+        h, _ = explained(jax.jit(lambda x, k: x * k))
+        h(X, scalar)
+        h(X[:3], 2 * scalar)
+        assert [change.path for change in h.recompilations[0].changes] == ["x"]
     g, _ = explained(eqx.filter_jit(lambda x, k: x * k))
     g(X, 2)
     g(X, 3)

@@ -12,8 +12,8 @@ from matrinox.paths import show
 
 
 def is_array(leaf: Any) -> bool:
-    """Whether a leaf is an array, of JAX or NumPy, traced or not."""
-    return isinstance(leaf, jax.Array | np.ndarray)
+    """Whether a leaf is an array or a scalar of JAX or NumPy, traced or not."""
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic)
 
 
 def alike(first: Any, other: Any) -> bool:
