@@ -20,12 +20,13 @@ def compiled_programs_are_dropped():
 
 @pytest.fixture(autouse=True, scope="module")
 def small_programs_are_compiled_quickly(request):
-    """Layers and their functions run once or twice in a test: to optimise their machine code takes longer than that.
+    """Most programs of tests run once or twice: to optimise their machine code takes longer than that.
 
-    Modules marked `optimised` get the programs that users get, as those of all other rooms do: they train, or look at
-    what is compiled.
+    Rooms that train, benchmarks, and modules marked `optimised`, as they look at what is compiled, get the programs
+    that users get.
     """
-    quick = request.path.parent.name in ("functional", "nn") and not request.node.get_closest_marker("optimised")
+    trains = request.path.parent.name in ("benchmarks", "train", "zoo")
+    quick = not trains and request.node.get_closest_marker("optimised") is None
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", before or quick)
     yield

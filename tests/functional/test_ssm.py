@@ -7,6 +7,8 @@ from jax.test_util import check_grads
 from matrinox.contract import ContractError
 from matrinox.functional import selective_scan, selective_step
 
+pytestmark = pytest.mark.optimised
+
 P, S, N, T = 2, 3, 2, 5
 WAYS = [(method, chunk) for method in ("associative", "sequential") for chunk in (None, 3, 8)]
 

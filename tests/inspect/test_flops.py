@@ -8,6 +8,8 @@ from matrinox.functional import conv_gradient
 from matrinox.inspect import check
 from matrinox.inspect.flops import count_flops
 
+pytestmark = pytest.mark.optimised
+
 KEY = jax.random.key(0)
 
 
@@ -50,6 +52,10 @@ def test_the_count_of_a_model_of_the_zoo_is_that_of_xla_within_5_percent(name, b
     assert ratios(report, model, (batch, *model.input_shape), compiled=compiled) == pytest.approx([1, 1, 1], rel=0.05)
 
 
+def two_layers(key):
+    return nn.Sequential([nn.Dense(p=2, q=3, n=2, key=key), nn.Dense(p=3, q=2, n=2, key=key)])
+
+
 LAYERS = {
     "LayerNorm": (nn.LayerNorm(2, 2), (5, 2, 2, 2)),
     "GELU": (nn.GELU(), (5, 2, 2, 2)),
@@ -70,6 +76,19 @@ DRAWN = {
         lambda key: nn.Conv2d(p=2, q=4, n=2, kernel=3, stride=2, groups=2, dilation=2, padding="SAME", key=key),
         (2, 7, 7, 2, 2, 2),
     ),
+    "LSTMCell over a sequence": (lambda key: nn.Recurrent(nn.LSTMCell(2, 3, 2, key=key), unroll=3), (2, 3, 2, 2, 2)),
+    # Of more layers, XLA counts the loop over them as one turn.
+    "TransformerClassifier": (
+        lambda key: nn.TransformerClassifier(2, 2, 3, layers=1, heads=2, key=key),
+        (3, 4, 2, 2, 2),
+    ),
+    "lora": (lambda key: nn.lora(two_layers(key), 2, where="**", alpha=6.0, key=key), (5, 2, 2, 2)),
+    "Constrained": (
+        lambda key: nn.Constrained(
+            two_layers(key), {"layers[0].weight": nn.Symmetric(), "layers[1].weight": nn.Triangular()}
+        ),
+        (5, 2, 2, 2),
+    ),
     "eqx.nn.Conv2d in groups": (lambda key: eqx.nn.Conv2d(2, 4, 3, padding=1, groups=2, key=key), (2, 6, 6)),
 }
 
@@ -79,6 +98,44 @@ def test_the_count_of_a_layer_is_that_of_xla_within_1_percent(name):
     model, shape = LAYERS.get(name) or (eqx.filter_eval_shape(DRAWN[name][0], KEY), DRAWN[name][1])
     report = check(model, shape, verbose=False)
     assert ratios(report, model, shape, compiled=False)[:2] == pytest.approx([1, 1], rel=0.01)
+
+
+class Trained(eqx.Module):
+    """A model with its state, which it gives back beside what it computes."""
+
+    model: nn.Sequential
+    state: list[jax.ShapeDtypeStruct]
+    tree: object = eqx.field(static=True)
+
+    def __call__(self, x):
+        return self.model(x, jax.tree.unflatten(self.tree, self.state))
+
+
+def with_batch_norm(key):
+    model, state = eqx.nn.make_with_state(
+        lambda: nn.Sequential([nn.Dense(p=2, q=2, n=2, key=key), nn.BatchNorm(2, 2)])
+    )()
+    return Trained(model, *jax.tree.flatten(state))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda key: nn.Mamba(2, 2, 2, state=3, key=key),
+        lambda key: nn.MatrixScan(2, 2, 2, key=key),
+        with_batch_norm,
+    ],
+    ids=["Mamba", "MatrixScan", "BatchNorm"],
+)
+def test_the_count_of_scans_and_statistics_is_that_of_xla_within_5_percent(build):
+    model, shape = eqx.filter_eval_shape(build, KEY), (3, 4, 2, 2, 2)
+    report = check(model, shape, verbose=False)
+    assert ratios(report, model, shape, compiled=False)[:2] == pytest.approx([1, 1], rel=0.05)
+
+
+def test_a_sum_with_zero_and_a_product_with_one_have_none():
+    assert counted(lambda x: 1.0 * (x + 0.0) - 0.0, (4,)) == 0
+    assert counted(lambda x: 0.0 - (x + 1.0) * 0.0, (4,)) == 3 * 4
 
 
 def test_a_product_has_two_operations_for_each_multiply_add():

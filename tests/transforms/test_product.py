@@ -10,6 +10,8 @@ from matrinox import nn
 from matrinox.contract import ContractError
 from matrinox.transforms import grad, hvp, jacfwd, jvp, vjp
 
+pytestmark = pytest.mark.optimised
+
 
 class Scorer(eqx.Module):
     weight: jax.Array
