@@ -78,6 +78,46 @@ def test_a_recording_ends_with_an_error(pair):
     assert "enter_layer" not in str(traced(observed(pair), (3,)))
 
 
+def steps_of(program):
+    """What a program does, in order, but for the markers, and for what a loop hands to these."""
+    found = []
+    for equation in program.eqns:
+        parts = [
+            part for value in equation.params.values() for part in (value if isinstance(value, tuple) else [value])
+        ]
+        inner = [getattr(part, "jaxpr", part) for part in parts if hasattr(getattr(part, "jaxpr", part), "eqns")]
+        if equation.primitive.name not in ("enter_layer", "exit_layer"):
+            taken = [] if inner else [var.aval for var in equation.invars]
+            found.append((equation.primitive.name, taken, [var.aval for var in equation.outvars]))
+        found += [step for part in inner for step in steps_of(part)]
+    return found
+
+
+def layers(key):
+    return nn.Sequential([nn.Dense(p=2, q=3, n=2, key=key), nn.Dense(p=3, q=2, n=2, key=key)])
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda key: nn.Recurrent(nn.LSTMCell(2, 3, 2, key=key)),
+        lambda key: nn.Mamba(2, 2, 2, state=3, key=key),
+        lambda key: nn.MatrixScan(2, 2, 2, key=key),
+        lambda key: nn.TransformerClassifier(2, 2, 3, layers=2, heads=2, checkpoint=True, key=key),
+        lambda key: nn.lora(layers(key), 1, where="**", key=key),
+        lambda key: nn.Constrained(layers(key), {"layers[0].weight": nn.SpectralNorm()}),
+    ],
+    ids=["Recurrent", "Mamba", "MatrixScan", "TransformerClassifier", "lora", "Constrained"],
+)
+def test_under_a_recording_a_model_does_what_it_does_without(build):
+    model = eqx.filter_eval_shape(build, KEY)
+    plain = steps_of(traced(model, (3, 4, 2, 2, 2)).jaxpr)
+    with recording() as record:
+        watched = steps_of(traced(observed(model), (3, 4, 2, 2, 2)).jaxpr)
+    assert watched == plain
+    assert len(record.calls) > 2
+
+
 def test_parts_that_equinox_knows_by_class_are_left_as_they_are():
     norm, _ = eqx.nn.make_with_state(lambda: nn.BatchNorm(2, 2))()
     twin = observed(norm)

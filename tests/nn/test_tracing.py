@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matrinox.nn.tracing import is_shaped, narrowed, shape_of, table
+from matrinox.nn.tracing import WATCHED, is_shaped, narrowed, shape_of, table, unwatched
 
 
 def test_a_numpy_array_is_told_in_the_dtype_that_jax_takes_it_in():
@@ -20,3 +20,14 @@ def test_what_has_a_shape_and_a_dtype_stands_for_an_array():
 def test_a_table_is_aligned_and_numbers_to_the_right():
     assert table([("a", "bc"), ("abc", "d")]) == "a    bc\nabc  d"
     assert table([("a", "bc"), ("abc", "d")], numbers=1) == "a    bc\nabc   d"
+
+
+def test_a_watched_method_is_known_as_the_one_that_it_stands_for():
+    def method():
+        """Of a class."""
+
+    def watched():
+        """Tells a dry run of its calls."""
+
+    setattr(watched, WATCHED, method)
+    assert unwatched(watched) is unwatched(method) is method

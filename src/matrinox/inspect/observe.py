@@ -26,7 +26,7 @@ from jax.core import Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 
-from matrinox.nn.tracing import is_shaped
+from matrinox.nn.tracing import WATCHED, is_shaped
 
 _FIELD = "_observed"
 
@@ -216,6 +216,7 @@ def _recorded(method: Callable[..., Any]) -> Callable[..., Any]:
         exit_p.bind(*_tracers(given), call=this)
         return given
 
+    setattr(call, WATCHED, method)
     return call
 
 

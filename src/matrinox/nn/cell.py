@@ -23,6 +23,7 @@ from matrinox.functional.recurrent import (
 )
 from matrinox.initializers import Initializer, lecun_normal
 from matrinox.nn.linear import check_sizes
+from matrinox.nn.tracing import unwatched
 from matrinox.params import MatrixParams
 
 
@@ -367,4 +368,4 @@ _CALLS = (RNNCell.__call__, GRUCell.__call__, LSTMCell.__call__)
 
 def can_split(cell: Any) -> bool:
     """Whether `cell` may be run by `project` and `advance`: not if a subclass has a `__call__` of its own."""
-    return isinstance(cell, BaseCell) and type(cell).__call__ in _CALLS
+    return isinstance(cell, BaseCell) and unwatched(type(cell).__call__) in _CALLS

@@ -30,6 +30,15 @@ def narrowed(leaf: Any) -> Any:
     return jax.ShapeDtypeStruct(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype))
 
 
+WATCHED = "_watched"
+"""The attribute in which a method that tells a dry run of its calls keeps the method that it stands for."""
+
+
+def unwatched(method: Any) -> Any:
+    """The method as its class has it, where a dry run watches its calls."""
+    return getattr(method, WATCHED, method)
+
+
 def table(rows: Sequence[Sequence[str]], *, numbers: int | None = None) -> str:
     """Rows of text in aligned columns; those from `numbers` on are aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
