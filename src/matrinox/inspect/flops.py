@@ -2,8 +2,9 @@
 
 - A product of matrices or a convolution has two for each multiply-add; of a convolution, those that meet the padding or
   a hole are left out.
-- An elementwise operation has one for each entry, whatever its dtype; a transcendental function has none, as XLA counts
-  those apart; a reduction has one for each entry that it takes away; moving entries about has none.
+- An elementwise operation has one for each entry, whatever its dtype, but none if it adds zero or multiplies by one; a
+  transcendental function has none, as XLA counts those apart; a reduction has one for each entry that it takes away;
+  moving entries about has none.
 - A loop has those of its body as often as it runs (XLA's figure is that of one turn), one of unknown length those of
   one turn; of the branches of a condition, the dearest counts.
 - A factorisation of matrices has those of the textbook algorithm. (XLA's figure is 0 where a library does the work.)
@@ -16,7 +17,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 Inner = Callable[[Jaxpr, int], int]
 """The cost of one turn of an inner program, and how many turns it runs for each of the outer one."""
@@ -42,6 +43,7 @@ _ELEMENTWISE = frozenset(
         ),
     )
 )
+_NEUTRAL = {"add": 0, "sub": 0, "mul": 1}
 _REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "reduce_xor")
 _CUMULATIVE = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
 _WINDOWS = ("reduce_window_sum", "reduce_window_max", "reduce_window_min", "reduce_window")
@@ -63,7 +65,7 @@ def flops_of(equation: Any, inner: Inner) -> int:
     inputs = [var.aval for var in equation.invars]
     outputs = [var.aval for var in equation.outvars]
     if name in _ELEMENTWISE:
-        return _entries(outputs[0])
+        return 0 if _is_neutral(name, equation.invars) else _entries(outputs[0])
     if name in _RULES:
         return _RULES[name](params, inputs, outputs)
     if name == "scan":
@@ -73,6 +75,15 @@ def flops_of(equation: Any, inner: Inner) -> int:
     if name == "custom_linear_solve":
         return inner(params["jaxprs"].solve.jaxpr, 1)
     return sum(inner(program, 1) for program in _programs(params))
+
+
+def _is_neutral(name: str, operands: Any) -> bool:
+    """Whether this is a sum with zero or a product with one, which no compiler computes."""
+    neutral = _NEUTRAL.get(name)
+    aside = operands[1:] if name == "sub" else operands
+    return neutral is not None and any(
+        isinstance(operand, Literal) and operand.aval.shape == () and operand.val == neutral for operand in aside
+    )
 
 
 def _programs(params: dict[str, Any]) -> Iterator[Jaxpr]:
