@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 
 import pytest
@@ -21,3 +22,10 @@ MODULES = [
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module_run(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_every_function_of_transforms_and_seeds_has_an_example():
+    for room in (matrinox.rand, matrinox.transforms):
+        functions = [name for name in room.__all__ if inspect.isroutine(getattr(room, name))]
+        assert functions
+        assert [name for name in functions if ">>> " not in (getattr(room, name).__doc__ or "")] == []

@@ -55,7 +55,7 @@ def test_a_feature_has_the_tests_that_show_it(row):
         assert name in tests_in(file), f"tests/{test} is gone: name the one that shows this now"
 
 
-def test_the_table_is_of_both_peers():
-    parts = ("nn", "blocks", "functional", "Adapters", "seeding", "rand")
-    assert set(TABLE) == {*(f"TorchLean {part}" for part in parts), "mlax"}
-    assert len(FEATURES) > 80
+def test_the_table_is_of_every_peer():
+    parts = ("nn", "blocks", "functional", "Adapters", "seeding", "rand", "autograd")
+    assert set(TABLE) == {*(f"TorchLean {part}" for part in parts), "mlax", "brainstate jacfwd", "MLX"}
+    assert len(FEATURES) > 120

@@ -1,5 +1,6 @@
 """The examples of MLX's guide to function transforms, with its names for these and the values that it prints."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -64,6 +65,18 @@ def test_vmap_adds_columns_to_rows():
     assert mx.vmap(lambda x, y: x + y, in_axes=(1, 0))(xs, ys).tolist() == [list(row) for row in naive]
     over_columns = mx.vmap(lambda x, y: x + y, in_axes=(1, 0), out_axes=1)(xs, ys)
     assert over_columns.tolist() == np.array(naive).T.tolist()
+
+
+def test_a_mapped_addition_is_as_many_operations_for_any_number_of_slices():
+    def operations(function, slices):
+        return len(jax.make_jaxpr(function)(jnp.ones((4, slices)), jnp.ones((slices, 4))).eqns)
+
+    def naive(xs, ys):
+        return [xs[:, i] + ys[i] for i in range(xs.shape[1])]
+
+    mapped = mx.vmap(lambda x, y: x + y, in_axes=(1, 0))
+    assert operations(mapped, 3) == operations(mapped, 100) <= 2
+    assert operations(naive, 100) >= 100
 
 
 @pytest.mark.parametrize("order", [0, 1])
