@@ -174,6 +174,26 @@ def test_fit_keeps_the_best_by_validation_not_the_last(linear, blobs):
     assert [now for i, now in enumerate(fitted.rounds) if losses[i] < min(losses[:i], default=np.inf)] == improved
 
 
+def test_a_look_at_the_model_of_every_round_changes_no_digit(linear, blobs, recipe):
+    """The best rounds are among them; a rate so high that training wanders leaves others."""
+    recipe, seen, best = dataclasses.replace(recipe, optimiser=AdamW(learning_rate=5.0, warmup=0.0)), [], []
+    fitted = fit(
+        linear(2, 3),
+        blobs,
+        blobs,
+        recipe,
+        key=jax.random.key(3),
+        on_best=lambda model, now: best.append(now),
+        on_model=lambda model, now: seen.append((model, now)),
+    )
+    assert tuple(now for _, now in seen) == fitted.rounds
+    assert len(best) < len(seen)
+    assert [evaluate(model, blobs, TASK).loss for model, _ in seen] == [now.validation_loss for now in fitted.rounds]
+    without = fit(linear(2, 3), blobs, blobs, recipe, key=jax.random.key(3))
+    assert without.rounds == fitted.rounds
+    assert same_leaves(without_keys(without.state), without_keys(fitted.state))
+
+
 def test_the_same_key_gives_the_same_digits(linear, blobs, recipe):
     a, b, c = (fit(linear(2, 3, rate=0.2), blobs, blobs, recipe, key=jax.random.key(seed)) for seed in (4, 4, 5))
     assert a.rounds == b.rounds

@@ -197,6 +197,7 @@ def fit(
     frozen: Frozen | None = None,
     on_round: Callable[[Round], None] | None = None,
     on_best: Callable[[Any, Round], None] | None = None,
+    on_model: Callable[[Any, Round], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Fitted:
     """Trains a model and keeps the best by validation loss; the same key gives the same digits on the same machine.
@@ -205,8 +206,8 @@ def fit(
 
     **Arguments:** `model`: called as `model(inputs, key=key)`, giving logits; `train`, `validation`; `recipe`; `key`;
     `frozen`: what `freeze` gives for this model, to train the rest of it; `on_round`: called after every round;
-    `on_best`: called with the model after every round that is the best so far; `should_stop`: asked before the
-    first round and after every other but the last.
+    `on_best`: called with the model after every round that is the best so far; `on_model`: called with the model after
+    every round, as a `LensCallback` is; `should_stop`: asked before the first round and after every other but the last.
     **Returns:** `Fitted`.
     **Raises:** `FloatingPointError` if the loss is no longer finite; `ValueError` if a batch exceeds the examples;
     `ContractError` if an argument is not of its type; `KeyboardInterrupt` if stopped before a first round.
@@ -243,6 +244,8 @@ def fit(
                 on_round(now)
             if best and on_best is not None:
                 on_best(state.model, now)
+            if on_model is not None:
+                on_model(state.model, now)
             if should_stop is not None and step < recipe.steps and should_stop():
                 interrupted = True
                 break
