@@ -78,6 +78,23 @@ def test_options_that_fit_no_call_are_refused_at_once():
         hessian(square, argnames=["x", "x"])
 
 
+def test_by_an_unchecked_selection_of_nothing_derivatives_are_of_its_structure():
+    class Model(eqx.Module):
+        weight: jax.Array
+
+        def __call__(self, x):
+            return {"a": jnp.sum(self.weight * x)}
+
+        def loss(self, x):
+            return self(x)["a"]
+
+    model = Model(X)
+    for transform in (grad, jacfwd, jacrev, hessian):
+        derivative, value = transform(model.loss, ["left"], check_states=False, return_value=True)(X)
+        assert (derivative, value) == ([{}], 4.25)
+    assert jacfwd(model, "left", check_states=False)(X) == {"a": {}}
+
+
 def test_errors_of_the_function_pass_through():
     def broken(x):
         raise KeyError("of the user")

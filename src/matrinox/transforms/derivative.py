@@ -44,7 +44,12 @@ def differentiated(
             _check_floats(name, func, value, floats, options.holomorphic)
             return floats, (value, aux)
 
-        derivative, kept = differentiate(of_inputs, has_aux=True, holomorphic=options.holomorphic)(opened.inputs)
+        if not jax.tree.leaves(opened.inputs):
+            # JAX's Jacobians are by one array or more; a selection that is not checked may be of none.
+            floats, kept = of_inputs(opened.inputs)
+            derivative = jax.tree.map(lambda _: opened.inputs, floats, is_leaf=is_quantity)
+        else:
+            derivative, kept = differentiate(of_inputs, has_aux=True, holomorphic=options.holomorphic)(opened.inputs)
         return arranged(derivative, *opened.whole(*kept))
 
     return Transformed(name, func, run)
