@@ -113,10 +113,10 @@ def summary(
     >>> model = nn.Sequential([nn.MLP(p=2, q=3, n=2, hidden=(4,), key=k0), nn.Trace()])
     >>> print(summary(model, (32, 2, 2, 2), depth=1))
     path         type        input          output         calls  parameters  bytes  FLOPs forward  FLOPs backward
-    model        Sequential  (32, 2, 2, 2)  (32, 3)            1         108    432         12,328          22,756
+    model        Sequential  (32, 2, 2, 2)  (32, 3)            1         108    432         12,324          22,756
       layers[0]  MLP         (32, 2, 2, 2)  (32, 3, 2, 2)      1         108    432         11,648          22,372
-      layers[1]  Trace       (32, 3, 2, 2)  (32, 3)            1           0      0            680             384
-    108 parameters, 432 bytes, FLOPs: 12,328 forward, 22,756 backward
+      layers[1]  Trace       (32, 3, 2, 2)  (32, 3)            1           0      0            676             384
+    108 parameters, 432 bytes, FLOPs: 12,324 forward, 22,756 backward
     """
     if depth is not None and depth < 0:
         raise ValueError(f"`depth` (={depth}) must be at least 0: it is that of the deepest layers to show.")
