@@ -58,3 +58,9 @@ def test_joints_run_through_a_derived_model():
 def test_what_a_derived_model_refuses_has_its_path():
     with pytest.raises(ContractError, match=r"^model: Dense\(p=2"):
         Negated(dense())(jnp.ones((5, 2, 2)))
+
+
+def test_what_only_the_model_has_is_said_to_be_there():
+    with pytest.raises(AttributeError, match=r"`Negated` has no `weight` of its own: .* `model.whole\(\).weight`"):
+        _ = Negated(dense()).weight
+    assert not hasattr(Negated(dense()), "weight")

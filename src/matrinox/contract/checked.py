@@ -120,10 +120,23 @@ def _bound(fn: Callable[..., Any], signature: inspect.Signature, args: Any, kwar
         return signature.bind(*args, **kwargs)
     except TypeError as error:
         owner = args[0] if args and next(iter(signature.parameters)) == "self" else None
-        unknown = next((name for name in kwargs if f"unexpected keyword argument {name!r}" in str(error)), None)
-        known = [name for name in signature.parameters if name != "self"]
-        remedy = f": did you mean {nearest(unknown, known)!r}?" if unknown and known else ""
-        raise TypeError(f"{callable_name(fn.__qualname__, owner)}: {error}{remedy}") from None
+        raise TypeError(f"{callable_name(fn.__qualname__, owner)}: {_misfit(error, signature, kwargs)}") from None
+
+
+def _misfit(error: TypeError, signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:
+    """What is wrong with the names or the count of arguments: a word that is unknown, before one that is missing."""
+    parameters = [parameter for name, parameter in signature.parameters.items() if name != "self"]
+    known = [parameter.name for parameter in parameters]
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    unknown = next((name for name in kwargs if name not in known and not takes_any), None)
+    if unknown is not None:
+        remedy = f": did you mean {nearest(unknown, known)!r}?" if known else ""
+        return f"got an unexpected keyword argument {unknown!r}{remedy}"
+    if "too many positional" in str(error):
+        by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        placed = [f"`{parameter.name}`" for parameter in parameters if parameter.kind in by_place]
+        return f"{error}: {', '.join(placed) or 'none'} can be given by place, all else by name"
+    return str(error)
 
 
 def _filled(signature: inspect.Signature, sizes: Mapping[str, int | str | None]) -> inspect.Signature:

@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import equinox as eqx
 import jax
@@ -32,6 +32,7 @@ from matrinox.contract.axes import (
     first_difference,
     read_axes,
 )
+from matrinox.contract.nearest import guess
 from matrinox.contract.sizes import is_array_annotation
 
 _SELF_SIZES = re.compile(r"\{self\.(\w+)\}")
@@ -127,7 +128,8 @@ def _fault(what: str, hint: Any, value: Any, scope: _Scope) -> str | None:
         leaves = jtu.tree_flatten_with_path(value)[0]
         return _first(_fault(what + jtu.keystr(path), hint.leaftype, leaf, scope) for path, leaf in leaves)
     if not is_bearable(value, _without_arrays(hint), conf=RULES):
-        return f"{what} {scope.particle}{_show(value)}; it {scope.verb} {_show_hint(hint, scope)}."
+        remedy = guess(value, _choices(hint)) or "."
+        return f"{what} {scope.particle}{_show(value)}; it {scope.verb} {_show_hint(hint, scope)}{remedy}"
     if origin is tuple and options[-1:] != (...,):
         parts = zip(options, value, strict=True)
         return _first(_fault(f"{what}[{i}]", option, part, scope) for i, (option, part) in enumerate(parts))
@@ -167,7 +169,16 @@ def _union_fault(what: str, hint: Any, value: Any, scope: _Scope) -> str:
         if not (is_array_annotation(option) or option is type(None))
     ]
     due = list(dict.fromkeys([*(_show_array(array, scope) for array in arrays), *others]))
-    return f"{what} {scope.particle}{_show(value)}; it {scope.verb} {' or '.join(due)}."
+    remedy = guess(value, _choices(hint)) or "."
+    return f"{what} {scope.particle}{_show(value)}; it {scope.verb} {' or '.join(due)}{remedy}"
+
+
+def _choices(hint: Any) -> list[str]:
+    """The words among the values that a hint allows."""
+    options = get_args(hint)
+    if get_origin(hint) is Literal:
+        return [option for option in options if isinstance(option, str)]
+    return [word for option in options for word in _choices(option)] if get_origin(hint) in UNIONS else []
 
 
 def _array_fault(what: str, arrays: Sequence[Any], value: Any, scope: _Scope) -> str | None:
@@ -320,6 +331,8 @@ def _show_hint(hint: Any, scope: _Scope) -> str:
     arrays, options = array_annotations(hint), get_args(hint)
     if arrays:
         return " or ".join(dict.fromkeys(_show_array(array, scope) for array in arrays))
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, options))
     if get_origin(hint) is tuple and options and options[-1] is not Ellipsis:
         return f"a tuple of {len(options)}: {', '.join(_show_hint(option, scope) for option in options)}"
     if isinstance(hint, type) and not issubclass(hint, jaxtyping.AbstractArray):

@@ -29,6 +29,14 @@ class Derived(Composite):
         model = self.whole()
         return model(*args, **options, **({"key": key} if takes_key(model) else {}))
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "model":
+            raise AttributeError(name)
+        raise AttributeError(
+            f"`{type(self).__name__}` has no `{name}` of its own: take that of the model, from `whole()`, as in "
+            f"`model.whole().{name}`."
+        )
+
     @abc.abstractmethod
     def whole(self) -> Any:
         """The model with every weight in its place: of the kind that was given, for its methods and its layers."""

@@ -51,7 +51,10 @@ class MatrixScan(ParallelRecurrent):
     To learn a group, train on words of two letters first and then of eight, with two terms in the loss: the
     cross-entropy of `−functional.squared_distances(y, table)`, summed over the neurons, against the product of the word
     so far; and 0.3 times the squared distance of y from the entry that is right, from a third of the short words on.
-    Without the second term y drifts; with it from the start all states become one.
+    Without the second term y drifts; with it from the start all states become one. For S₃, with p = 6, a neuron for
+    each element, which is I for the letter and 0 for the rest: `MatrixScan(p=6, q=1, n=3, entries=6, use_input=False,
+    use_bias=False, noise=1.0, key=key)`, and 300 steps of Adam on 64 words for each of the two lengths, at a rate that
+    falls from 0.03 by half a cosine.
 
     **Arguments:** `p`, `q`, `n`: neurons in, neurons of the state and matrix side; `transition`: what A is; `bound`: on
     the spectral norm of a `"spectral"` A; `use_input`: whether there is a U; `initial`: the state to start from, the
