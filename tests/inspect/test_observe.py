@@ -1,9 +1,13 @@
+import threading
+import time
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
 
 from matrinox import nn
+from matrinox.inspect import observe
 from matrinox.inspect.observe import observed, recording
 
 KEY = jax.random.key(0)
@@ -124,6 +128,33 @@ def test_parts_that_equinox_knows_by_class_are_left_as_they_are():
     indices = [leaf for leaf in jax.tree.leaves(twin, is_leaf=_is_index) if _is_index(leaf)]
     assert indices
     assert {type(index) for index in indices} == {eqx.nn.StateIndex}
+
+
+def test_threads_that_observe_a_class_for_the_first_time_have_one_class_of_it(monkeypatch):
+    class Fresh(eqx.Module):
+        def __call__(self, x):
+            return x
+
+    barrier, found = threading.Barrier(2), []
+    recorded = observe._recorded
+
+    def slowly(method):
+        time.sleep(0.02)
+        return recorded(method)
+
+    monkeypatch.setattr(observe, "_recorded", slowly)
+
+    def watch():
+        barrier.wait()
+        found.append(type(observed(Fresh())))
+
+    threads = [threading.Thread(target=watch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 2
+    assert found[0] is found[1]
 
 
 def _is_index(node):

@@ -12,6 +12,7 @@ which the model itself takes the gradient: its costs are those of the layer arou
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -151,7 +152,9 @@ def _observed(node: Any, path: str) -> Any:
         return getattr(rebuilt.__self__, node.__name__, rebuilt)
     if not isinstance(node, eqx.Module) or wrapper or _is_part(node):
         return rebuilt
-    twin = object.__new__(_class_of(type(node)))
+    # Two threads at once would make two classes of one.
+    with _making:
+        twin = object.__new__(_class_of(type(node)))
     for name, value in vars(rebuilt).items():
         object.__setattr__(twin, name, value)
     object.__setattr__(twin, _FIELD, _Place(path.removeprefix(".")))
@@ -170,9 +173,15 @@ def _is_part(node: eqx.Module) -> bool:
     return type(node).__module__.startswith("equinox.") and not callable(node)
 
 
+_making = threading.Lock()
+
+
 @functools.cache
 def _class_of(cls: type[eqx.Module]) -> type[eqx.Module]:
-    """The subclass of observed modules; one for each class, as layers of one class must stay so."""
+    """The subclass of observed modules; one for each class, as layers of one class must stay so.
+
+    It is kept as long as the class, of which JAX's register of pytrees lets none go.
+    """
     members = {name: getattr(cls, name) for name in dir(cls) if name == "__call__" or not name.startswith("_")}
     methods = {
         name: _recorded(member)
