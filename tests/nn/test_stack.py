@@ -107,6 +107,11 @@ def test_a_step_gives_each_layer_the_cache_of_its_own_back():
 def test_a_step_takes_layers_that_step():
     with pytest.raises(TypeError, match=r"`layers` \(of Dense\) must have the method `step`: stack layers that do"):
         nn.Stack([dense()]).step(None, X)
+    stack = nn.Stack(shifted())
+    with pytest.raises(
+        ValueError, match=rf"`cache` \(of arrays such as float32\[2.*one for each of {len(shifted())} layers"
+    ):
+        stack.step(stack.initial_cache(2.0)[:2], X[0])
 
 
 def test_the_program_does_not_grow_with_the_depth_but_for_the_stacking():

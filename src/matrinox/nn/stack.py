@@ -127,6 +127,7 @@ class Stack(Composite):
         x = jax.tree.map(lambda leaf: jnp.asarray(leaf) if is_array(leaf) else leaf, x)
         wide = _widened(x, first)
         if method == "step":
+            _require_depth(cache, len(layers))
             x = wide
         elif not alike(x, wide):
             # The loop keeps one dtype, and the first layer widens half precision.
@@ -140,6 +141,19 @@ class Stack(Composite):
         return _scan(
             like, tuple(leaves), method, cache, x, shared, options, keys, len(layers), self.checkpoint, self.unroll
         )
+
+
+def _require_depth(cache: PyTree, depth: int) -> None:
+    """Refuses caches of another number of layers.
+
+    **Raises:** `ValueError`.
+    """
+    for leaf in filter(is_array, jax.tree.leaves(cache)):
+        if leaf.shape[:1] != (depth,):
+            raise ValueError(
+                f"`cache` (of arrays such as {leaf.dtype}[{', '.join(map(str, leaf.shape))}]) must hold one for each "
+                f"of {depth} layers, on the first axis: take it from `initial_cache` of this stack."
+            )
 
 
 class _Place:
