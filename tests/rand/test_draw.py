@@ -15,6 +15,17 @@ def test_draws_of_a_seed_are_these_numbers_in_every_process():
     assert choice(3, 9, (4,)).tolist() == [6, 4, 4, 5]
 
 
+def test_draws_of_a_seed_are_the_same_numbers_with_64_bits_switched_on():
+    def drawn():
+        p = np.array([0.2, 0.3, 0.5])
+        draws = [choice(3, 9, (4,)), choice(3, 9, (4,), replace=False), choice(3, 3, (4,), p=p), permutation(3, 5)]
+        return [each.tolist() for each in (*draws, choice(3, 3, (2,), replace=False, p=p), uniform(3, (2,)))]
+
+    before = drawn()
+    with jax.enable_x64(True):
+        assert drawn() == before
+
+
 def test_uniform_draws_stay_below_the_upper_bound_where_it_is_close():
     for low, high in ((1.0, 1.0000004), (1000.0, 1000.001), (-1000.001, -1000.0)):
         drawn = uniform(0, (1000,), low=low, high=high)
@@ -59,6 +70,7 @@ def test_choices_come_from_the_options_as_likely_as_told():
     rows = np.arange(8.0).reshape(4, 2)
     assert choice(0, rows, (5, 3)).shape == (5, 3, 2)
     assert sorted(choice(0, 6, (6,), replace=False).tolist()) == list(range(6))
+    assert choice(0, rows[:0], (0,)).shape == (0, 2)
     drawn = np.asarray(choice(0, 3, (2000,), p=np.array([0.0, 0.25, 0.75])))
     assert set(drawn) == {1, 2}
     assert abs((drawn == 1).mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 2000)

@@ -106,7 +106,7 @@ def choice(
     if options.ndim == 0:
         raise ValueError("`x` must have an axis to draw along, and is a number: give an int for indices.")
     count = options.shape[0]
-    if count == 0 and draws:
+    if draws and not count:
         raise ValueError("`x` (of length 0) must hold at least one option: there is nothing to draw from.")
     chances = None if p is None else _chances(p, count)
     likely = count if chances is None or isinstance(chances, Tracer) else int(jnp.sum(chances > 0))
@@ -115,6 +115,11 @@ def choice(
             f"`shape` (={shape}) must hold at most {likely} draws, as many as there are options that can be drawn: "
             "draw fewer, or with replace=True."
         )
+    if not draws:
+        return jnp.zeros((*shape, *options.shape[1:]), options.dtype)
+    if replace and chances is None:
+        # Of 32 bits: with JAX's switch for 64 it would draw others.
+        return options[jax.random.randint(_key(seed), shape, 0, count, jnp.int32)]
     return jax.random.choice(_key(seed), options, shape, replace, chances)
 
 
@@ -136,7 +141,7 @@ def _count(name: str, count: int) -> int:
 
 
 def _chances(p: Float[AnyArray, " options"], count: int) -> Array:
-    p = jnp.asarray(p)
+    p = jnp.asarray(p, jnp.float32)
     if p.shape[0] != count:
         raise ValueError(f"`p` (of length {p.shape[0]}) must hold one chance for each of {count} options.")
     if not isinstance(p, Tracer) and not (bool(jnp.all(p >= 0)) and abs(float(jnp.sum(p)) - 1) < 1e-3):
