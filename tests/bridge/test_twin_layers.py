@@ -13,12 +13,17 @@ from matrinox.bridge.twin_layers import entries_as_neurons, plan_of
 KEY = jax.random.key(0)
 
 
+def zeros(key, shape, dtype):
+    """Weights of which the twins' are not drawn either: each shape that is drawn compiles."""
+    return jnp.zeros(shape, dtype)
+
+
 def plan(*layers, shape):
     return plan_of(nn.Sequential(layers), lambda flat: eqx.nn.inference_mode(flat).shapes(shape))
 
 
 def test_ends_of_the_task_stay_and_others_are_scaled():
-    dense = partial(nn.Dense, n=2, key=KEY)
+    dense = partial(nn.Dense, n=2, initializer=zeros, key=KEY)
     of_features = plan(nn.Fold(2), dense(2, 4), nn.ReLU(), dense(4, 3), nn.Trace(), shape=(7,))
     assert of_features.widths(1) == (1, 7, 4, 3)
     assert of_features.widths(2.6) == (1, 7, 10, 3)
@@ -28,7 +33,7 @@ def test_ends_of_the_task_stay_and_others_are_scaled():
 
 
 def test_widths_are_multiples_of_the_groups_on_both_sides():
-    conv = partial(nn.Conv1d, n=2, kernel=1, key=KEY)
+    conv = partial(nn.Conv1d, n=2, kernel=1, initializer=zeros, key=KEY)
     of_groups = plan(
         conv(1, 4), nn.GroupNorm(groups=2, p=4, n=2, axes=1), conv(4, 6), conv(6, 6, groups=3), shape=(5, 1, 2, 2)
     )
@@ -36,8 +41,21 @@ def test_widths_are_multiples_of_the_groups_on_both_sides():
 
 
 def test_options_stay_and_layers_in_layers_stand_in_a_row():
-    inner = nn.MLP(p=1, q=1, n=2, hidden=(2,), use_bias=False, norm="rms", activation="relud", dropout=0.1, key=KEY)
-    built = plan(inner, nn.Conv1d(p=1, q=1, n=2, kernel=2, stride=2, padding=1, key=KEY), shape=(4, 1, 2, 2))
+    inner = nn.MLP(
+        p=1,
+        q=1,
+        n=2,
+        hidden=(2,),
+        use_bias=False,
+        norm="rms",
+        activation="relud",
+        dropout=0.1,
+        initializer=zeros,
+        key=KEY,
+    )
+    built = plan(
+        inner, nn.Conv1d(p=1, q=1, n=2, kernel=2, stride=2, padding=1, initializer=zeros, key=KEY), shape=(4, 1, 2, 2)
+    )
     model = built.build(built.widths(2), KEY)
     assert [type(layer).__name__ for layer in model] == ["Dense", "RMSNorm", "ReLUd", "Dropout", "Dense", "Conv1d"]
     assert model[0].bias is None
@@ -46,7 +64,13 @@ def test_options_stay_and_layers_in_layers_stand_in_a_row():
 
 
 def test_patches_are_given_as_numbers():
-    built = plan(nn.Patches(2), nn.Dense(p=1, q=3, n=2, key=KEY), nn.GlobalAvgPool2d(), nn.Mean(), shape=(4, 4, 1))
+    built = plan(
+        nn.Patches(2),
+        nn.Dense(p=1, q=3, n=2, initializer=zeros, key=KEY),
+        nn.GlobalAvgPool2d(),
+        nn.Mean(),
+        shape=(4, 4, 1),
+    )
     model = built.build(built.widths(1), KEY)
     assert model[1].weight.shape == (3, 4, 1, 1)
     image = jnp.arange(16.0).reshape(4, 4, 1)
@@ -55,10 +79,7 @@ def test_patches_are_given_as_numbers():
 
 
 def test_weights_of_zero_and_in_half_precision_stay_so():
-    zero = nn.Dense(
-        p=1, q=1, n=2, initializer=lambda key, shape, dtype: jnp.zeros(shape, dtype), dtype=jnp.bfloat16, key=KEY
-    )
-    built = plan(zero, shape=(1, 2, 2))
+    built = plan(nn.Dense(p=1, q=1, n=2, initializer=zeros, dtype=jnp.bfloat16, key=KEY), shape=(1, 2, 2))
     weight = built.build(built.widths(2), KEY)[0].weight
     assert weight.dtype == jnp.bfloat16
     assert not weight.any()
