@@ -15,7 +15,7 @@ from matrinox import nn
 from matrinox.bridge.build import built, with_arrays
 from matrinox.bridge.entrywise import is_entrywise
 from matrinox.bridge.places import ByEntries, EachPlace, ravel_places
-from matrinox.bridge.statistics import as_running, statistics_of
+from matrinox.bridge.running_statistics import as_running, statistics_of
 from matrinox.bridge.walk import Convert, Unfit, Walk, refuse
 from matrinox.contract import contract
 from matrinox.functional import identity

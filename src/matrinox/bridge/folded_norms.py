@@ -10,7 +10,7 @@ from jax import Array
 from matrinox import nn
 from matrinox.bridge.build import built, with_arrays
 from matrinox.bridge.folded_maps import placed
-from matrinox.bridge.statistics import statistics_of, with_statistics
+from matrinox.bridge.running_statistics import statistics_of, with_statistics
 from matrinox.bridge.walk import Convert, Unfit, Walk
 
 

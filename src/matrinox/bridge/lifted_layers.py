@@ -13,7 +13,7 @@ from matrinox import nn
 from matrinox.bridge.build import with_arrays
 from matrinox.bridge.entrywise import is_entrywise
 from matrinox.bridge.kronecker import with_identity, with_ones
-from matrinox.bridge.statistics import statistics_of, with_statistics
+from matrinox.bridge.running_statistics import statistics_of, with_statistics
 from matrinox.bridge.walk import Convert, Unfit, Walk
 from matrinox.rand import KeyStream
 

@@ -94,12 +94,9 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
 
     >>> import jax
     >>> layers = [nn.Fold(2), nn.MLP(p=4, q=3, n=2, hidden=(8, 8), key=jax.random.key(0)), nn.Trace()]
-    >>> print(twins(nn.Sequential(layers), (16,), key=jax.random.key(1)))
-    network          hidden widths     parameters  FLOPs per example       state
-    model            8 8                      556              2,090          64
-    same parameters  15 15            543 (0.977)      1,089 (0.521)  30 (0.469)
-    same flops       23 23          1,015 (1.826)      2,033 (0.973)  46 (0.719)
-    same state       32 32          1,699 (3.056)      3,401 (1.627)  64 (1.000)
+    >>> found = twins(nn.Sequential(layers), (16,), key=jax.random.key(1))
+    >>> [(twin.widths, twin.parameters) for twin in (found.model, found.same_parameters, found.same_state)]
+    [((8, 8), 556), ((15, 15), 543), ((32, 32), 1699)]
     """
     chain = model if isinstance(model, nn.Sequential) else chain_of(model)
     if chain is None:
