@@ -105,7 +105,11 @@ def test_parts_that_come_and_go_are_told():
     f, _ = explained(lambda tree: jax.tree.map(jnp.sin, tree))
     f({"a": X})
     f({"a": X, "b": X})
-    assert [str(change) for change in f.recompilations[0].changes] == ["tree['b']: absent -> float32[4, 2, 2, 2]"]
+    f([X])
+    f((X,))
+    changes = [[str(change) for change in found.changes] for found in f.recompilations]
+    assert changes[0] == ["tree['b']: absent -> float32[4, 2, 2, 2]"]
+    assert changes[2] == ["tree: a list -> a tuple"]
 
 
 def test_what_no_argument_explains_is_said_to_be_so():

@@ -166,8 +166,7 @@ def _entries(path: tuple[Any, ...], node: Any, numbers_are_static: bool) -> Iter
     elif jtu.all_leaves([node]):
         yield path, _Entry(say(node), static=node)
     else:
-        if not isinstance(node, tuple | list | dict):
-            yield path, _Entry(say(node), static=type(node))
+        yield path, _Entry(f"a {type(node).__name__}", static=type(node))
         for field in dataclasses.fields(node) if isinstance(node, eqx.Module) else ():
             if field.metadata.get("static", False):
                 value = getattr(node, field.name, None)
