@@ -44,6 +44,13 @@ def test_a_shape_a_dtype_and_a_layer_are_told_by_their_paths():
     assert told[0].splitlines()[0].endswith("<lambda>: call 2 was compiled again:")
 
 
+def test_an_array_of_jax_after_one_of_numpy_compiles_nothing():
+    f, told = explained(jax.jit(lambda x: 2 * x))
+    f(np.ones(2, np.float32))
+    f(jnp.ones(2))
+    assert told == []
+
+
 def test_the_nearest_of_all_earlier_calls_is_compared():
     f, told = explained(lambda x, y: (x, y))
     f(jnp.ones(2), jnp.ones(2))

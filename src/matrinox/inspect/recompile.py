@@ -1,5 +1,6 @@
 """Why a compiled function is compiled again: what is other in a call than in the calls before it."""
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
@@ -68,8 +70,10 @@ class Explained:
         self.calls += 1
         signature = _Signature(self._function, args, kwargs)
         before = _programs(self._function)
-        result = self._function(*args, **kwargs)
-        if _programs(self._function) > before:
+        with _compilations() as compiled:
+            result = self._function(*args, **kwargs)
+        # A program that is found again may be counted again, for an array of JAX after one of NumPy say.
+        if compiled and _programs(self._function) > before:
             self._explain(signature)
         return result
 
@@ -116,6 +120,23 @@ def _compiled(f: Callable[..., Any]) -> Any:
 
 def _programs(f: Callable[..., Any]) -> int:
     return _compiled(f)._cache_size()
+
+
+@contextlib.contextmanager
+def _compilations() -> Iterator[list[str]]:
+    """What XLA compiles meanwhile, as a list that grows."""
+    compiled: list[str] = []
+
+    def note(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        del duration_secs, kwargs
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        yield compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
 
 
 class _Signature:
