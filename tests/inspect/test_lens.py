@@ -11,7 +11,7 @@ import pytest
 import matrinox as mx
 from matrinox import nn
 from matrinox.inspect import Lens, lens
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 
 RANDOM = np.random.default_rng(0)
 KEY = jax.random.key(0)

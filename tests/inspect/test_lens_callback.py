@@ -9,7 +9,7 @@ import pytest
 from matrinox import nn
 from matrinox.data import DataSet
 from matrinox.inspect import LensCallback
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 from matrinox.train import AdamW, Recipe, fit
 
 RANDOM = np.random.default_rng(0)

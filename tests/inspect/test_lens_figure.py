@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from matrinox.inspect.lens import Lens, lens
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 
 RANDOM = np.random.default_rng(0)
 TREE = {"a": jnp.asarray(RANDOM.normal(size=(4, 3, 2, 2))), "b": jnp.zeros((2, 2, 3, 3))}

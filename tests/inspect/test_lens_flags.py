@@ -7,7 +7,7 @@ import pytest
 from matrinox import nn
 from matrinox.inspect.lens import lens
 from matrinox.inspect.lens_flags import Flag, flags_of
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 
 RANDOM = np.random.default_rng(0)
 

@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from matrinox.inspect.lens import Lens, lens
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 
 TREE = {"w": jnp.asarray([[np.diag([2.0, 3.0]), np.diag([1.0, -1.0])], [np.ones((2, 2)), np.diag([1.0, 4.0])]])}
 

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matrinox.nn.tracing import WATCHED, is_shaped, narrowed, shape_of, table, unwatched
+from matrinox.nn.tracing import WATCHED, is_key, is_shaped, narrowed, shape_of, table, unwatched
 
 
 def test_a_numpy_array_is_told_in_the_dtype_that_jax_takes_it_in():
@@ -15,6 +15,10 @@ def test_what_has_a_shape_and_a_dtype_stands_for_an_array():
     arrays = (jnp.ones(2), np.ones(2), jax.ShapeDtypeStruct((2,), int))
     assert [(is_shaped(array), shape_of(array)) for array in arrays] == [(True, (2,))] * 3
     assert (is_shaped(np.dtype(float)), shape_of("a")) == (False, "a")
+
+
+def test_a_key_is_told_from_numbers():
+    assert [is_key(array) for array in (jax.random.key(0), jax.random.PRNGKey(0), jnp.ones(2))] == [True, False, False]
 
 
 def test_a_table_is_aligned_and_numbers_to_the_right():

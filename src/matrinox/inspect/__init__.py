@@ -4,7 +4,7 @@ from matrinox.inspect.check import check
 from matrinox.inspect.lens import Lens, lens
 from matrinox.inspect.lens_callback import LensCallback
 from matrinox.inspect.lens_flags import Flag
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 from matrinox.inspect.recompile import explain_recompile
 from matrinox.inspect.report import Report, Row
 from matrinox.inspect.summary import Summary, summary

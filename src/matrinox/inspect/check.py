@@ -19,7 +19,7 @@ from matrinox.inspect.named import report_by_names
 from matrinox.inspect.observe import BoundMethod, Call, abstract, observed, recording
 from matrinox.inspect.report import Report, Row, Shape, shapes_text
 from matrinox.inspect.runs import Run, runs_of
-from matrinox.nn.tracing import is_shaped, is_state, narrowed, table
+from matrinox.nn.tracing import is_key, is_shaped, is_state, narrowed, table
 
 
 @contract
@@ -172,11 +172,7 @@ def _weights(layer: Any) -> tuple[int, int]:
 
 def _shapes(tree: Any) -> tuple[Shape, ...]:
     leaves = jax.tree.leaves(tree, is_leaf=is_state)
-    return tuple(tuple(leaf.shape) for leaf in leaves if is_shaped(leaf) and not _is_key(leaf))
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return tuple(tuple(leaf.shape) for leaf in leaves if is_shaped(leaf) and not is_key(leaf))
 
 
 def _note_the_layers(error: Exception, calls: list[Call]) -> None:

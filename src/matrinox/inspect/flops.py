@@ -10,7 +10,7 @@
 - A factorisation of matrices has those of the textbook algorithm. (XLA's figure is 0 where a library does the work.)
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from math import ceil, log2, prod
 from typing import Any
@@ -18,6 +18,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+from matrinox.inspect.programs import programs_in
 
 Inner = Callable[[Jaxpr, int], int]
 """The cost of one turn of an inner program, and how many turns it runs for each of the outer one."""
@@ -74,7 +76,7 @@ def flops_of(equation: Any, inner: Inner) -> int:
         return max(inner(branch.jaxpr, 1) for branch in params["branches"])
     if name == "custom_linear_solve":
         return inner(params["jaxprs"].solve.jaxpr, 1)
-    return sum(inner(program, 1) for program in _programs(params))
+    return sum(inner(program, 1) for program in programs_in(equation))
 
 
 def _is_neutral(name: str, operands: Any) -> bool:
@@ -82,17 +84,8 @@ def _is_neutral(name: str, operands: Any) -> bool:
     neutral = _NEUTRAL.get(name)
     aside = operands[1:] if name == "sub" else operands
     return neutral is not None and any(
-        isinstance(operand, Literal) and operand.aval.shape == () and operand.val == neutral for operand in aside
+        isinstance(operand, Literal) and np.ndim(operand.val) == 0 and operand.val == neutral for operand in aside
     )
-
-
-def _programs(params: dict[str, Any]) -> Iterator[Jaxpr]:
-    for value in params.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(part, ClosedJaxpr):
-                yield part.jaxpr
-            elif isinstance(part, Jaxpr):
-                yield part
 
 
 def _entries(aval: Any) -> int:

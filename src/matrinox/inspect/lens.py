@@ -17,7 +17,7 @@ from matrinox.inspect.lens_figure import lens_figure
 from matrinox.inspect.lens_flags import Flag, flags_of
 from matrinox.inspect.lens_table import as_html, as_rich, as_text
 from matrinox.inspect.lens_weights import weights_of
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 from matrinox.paths import matches
 
 

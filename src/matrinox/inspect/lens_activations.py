@@ -6,8 +6,7 @@ once for each structure of a model, so that to look again after a step of traini
 """
 
 import inspect
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,10 +20,12 @@ from jax.extend.core import ClosedJaxpr, DebugInfo, Jaxpr, Literal
 from matrinox.contract.axes import array_annotations, read_axes
 from matrinox.functional import elu_powered, leaky_relud, relud
 from matrinox.inspect.lens_weights import is_foreign
-from matrinox.inspect.measures import Measured
-from matrinox.inspect.observe import Call, enter_p, exit_p, observed, recording
+from matrinox.inspect.measured import Measured
+from matrinox.inspect.observe import Call, enter_p, exit_p, observed, rebased, recording
+from matrinox.inspect.programs import programs_in
 from matrinox.nn.determinant_activation import ELUPowered, LeakyReLUd, ReLUd
 from matrinox.nn.stack import Stack
+from matrinox.nn.tracing import is_key, is_shaped, is_state
 
 GATES = (ReLUd, LeakyReLUd, ELUPowered)
 _Seen = tuple[str, jax.Array]
@@ -118,7 +119,7 @@ class _Walk:
 
     def _step(self, equation: Any, taken: list[Any]) -> list[Any]:
         name, params = equation.primitive.name, equation.params
-        if not any(map(_is_marked, _programs(params))):
+        if not any(map(_is_marked, programs_in(equation))):
             return _evaluate(equation, taken)
         if name == "scan":
             return self._scan(taken, **params)
@@ -160,7 +161,8 @@ class _Walk:
         around = self.open[-1] if self.open else None
         path = call.path
         if around is not None:
-            path = _rebased(call, around, _mark_of(len(self.open)) if len(self.open) == self.stack_depth else None)
+            in_stack = len(self.open) == self.stack_depth
+            path = rebased(call, around.call, around.path, _mark_of(len(self.open)) if in_stack else None)
         self.open.append(_Open(call, path))
         _, args, _ = call.skeleton
         if isinstance(call.layer, GATES) and call.method == "__call__" and args:
@@ -190,27 +192,12 @@ def _mark_of(depth: int) -> str:
     return f"[*{depth}]"
 
 
-def _rebased(call: Call, around: _Open, mark: str | None) -> str:
-    """The path of a call from that of the call around it, as both may have been traced elsewhere."""
-    outer = call.inside.path if call.inside is not None else around.call.path
-    if not call.path.startswith(outer):
-        return call.path
-    rest = call.path[len(outer) :]
-    if mark is not None:
-        rest = re.sub(r"\[\d+\]", mark, rest, count=1)
-    return (around.path + rest).removeprefix(".")
-
-
 def _outputs(call: Call, taken: list[Any]) -> list[Any]:
     """The arrays that a call gave, without those of a state."""
-    nodes = jax.tree.leaves(call.outputs, is_leaf=_is_state)
-    kept = [not _is_state(node) for node in nodes for leaf in jax.tree.leaves(node) if hasattr(leaf, "shape")]
+    nodes = jax.tree.leaves(call.outputs, is_leaf=is_state)
+    kept = [not is_state(node) for node in nodes for leaf in jax.tree.leaves(node) if is_shaped(leaf)]
     # A constant leaves no trace in the program.
     return taken if len(kept) != len(taken) else [array for array, keep in zip(taken, kept, strict=True) if keep]
-
-
-def _is_state(node: Any) -> bool:
-    return isinstance(node, eqx.nn.State)
 
 
 def _is_neurons(call: Call, array: Any) -> bool:
@@ -230,8 +217,7 @@ def _is_neurons(call: Call, array: Any) -> bool:
 
 
 def _has_arrays(tree: Any) -> bool:
-    arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")]
-    return any(not jnp.issubdtype(array.dtype, jax.dtypes.prng_key) for array in arrays)
+    return any(is_shaped(leaf) and not is_key(leaf) for leaf in jax.tree.leaves(tree))
 
 
 def _ends_like(array: Any, shape: tuple[int, ...]) -> bool:
@@ -239,18 +225,9 @@ def _ends_like(array: Any, shape: tuple[int, ...]) -> bool:
     return jnp.shape(array)[jnp.ndim(array) - len(shape) :] == tuple(shape) and len(shape) >= 2
 
 
-def _programs(params: Mapping[str, Any]) -> Iterator[Jaxpr]:
-    for value in params.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(part, ClosedJaxpr):
-                yield part.jaxpr
-            elif isinstance(part, Jaxpr):
-                yield part
-
-
 def _is_marked(program: Jaxpr) -> bool:
     return any(
-        equation.primitive in (enter_p, exit_p) or any(map(_is_marked, _programs(equation.params)))
+        equation.primitive in (enter_p, exit_p) or any(map(_is_marked, programs_in(equation)))
         for equation in program.eqns
     )
 

@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from matrinox.contract import contract
 from matrinox.inspect.lens import Lens, lens
 from matrinox.inspect.lens_figure import BLUE, GREY, new_figure
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 
 _PANELS = (
     ("spectral norm", "spectral_norm", "log"),

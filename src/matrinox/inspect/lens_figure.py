@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 
 BLUE, ORANGE, GREEN, GREY = "#2f6fb0", "#d9772b", "#3a8f63", "#8a8f98"
 # More points than this would only cover each other.

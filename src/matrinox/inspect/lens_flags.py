@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 
 Kind = Literal["dead det-gate", "open det-gate", "identical columns", "zero determinant", "not finite"]
 # Below this many matrices a neuron, a fair gate is all open or all closed by chance more often than once in 500.

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from matrinox.inspect.lens_flags import Flag
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 
 HEADER = ("path", "", "norm", "determinant", "condition", "symmetry", "not orth.", "col. corr.")
 _STATISTICS = ("least", "median", "largest")

@@ -10,7 +10,7 @@ import jax.tree_util as jtu
 import numpy as np
 
 from matrinox.contract.axes import array_annotations
-from matrinox.inspect.measures import Measured
+from matrinox.inspect.measured import Measured
 from matrinox.inspect.observe import is_wrapper
 from matrinox.nn.derived import Derived
 from matrinox.nn.ssm import Mamba

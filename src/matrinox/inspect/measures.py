@@ -6,11 +6,8 @@ every measure.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Complex128, Float, Float64
 
@@ -81,7 +78,7 @@ def condition_number(x: Float[AnyArray, "*batch n n"]) -> Float64[np.ndarray, "*
     >>> condition_number(np.array([[[2.0, 0.0], [0.0, -8.0]], [[1.0, 1.0], [1.0, 1.0]]]))
     array([ 4., inf])
     """
-    return np.asarray(_condition(singular_values(x)))
+    return np.asarray(condition_of(singular_values(x)))
 
 
 @contract
@@ -120,7 +117,7 @@ def distance_from_orthogonal(x: Float[AnyArray, "*batch n n"]) -> Float64[np.nda
     >>> distance_from_orthogonal(np.array([[[0.0, -5.0], [5.0, 0.0]], [[1.0, 0.0], [0.0, 7.0]]]))
     array([0. , 0.6])
     """
-    return np.asarray(_orthogonal_distance(singular_values(x)))
+    return np.asarray(orthogonal_distance_of(singular_values(x)))
 
 
 @contract
@@ -172,103 +169,24 @@ def is_singular(x: Float[AnyArray, "*batch n n"], *, rtol: float = 1e-12) -> Boo
     **Returns:** `(*batch)`; `True` for the zero matrix.
     **Raises:** `ContractError` if the matrices are not square.
     """
-    return np.asarray(_singular(singular_values(x), rtol))
+    return np.asarray(is_singular_of(singular_values(x), rtol))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Measured:
-    """The matrices of one weight or activation `(*batch, n, n)`, with every measure of them, computed when asked for.
+def condition_of(sigma: np.ndarray) -> np.ndarray:
+    """`condition_number`, of singular values `(*batch, n)`."""
+    singular = is_singular_of(sigma, sigma.shape[-1] * np.finfo(np.float64).eps)
+    return np.where(singular, np.inf, sigma[..., 0] / np.where(singular, 1.0, sigma[..., -1]))
 
-    **Arguments:** `path`: of the weight, or of the layer that gave the activation; `values`: in their own dtype.
-    """
 
-    SCALARS: ClassVar[tuple[str, ...]] = (
-        *("spectral_norm", "determinant", "condition_number", "symmetry", "distance_from_orthogonal"),
-        "column_correlation",
-    )
-    """The measures that are one number for each matrix."""
+def is_singular_of(sigma: np.ndarray, rtol: float) -> np.ndarray:
+    """`is_singular`, of singular values `(*batch, n)`."""
+    return sigma[..., -1] <= rtol * sigma[..., 0]
 
-    path: str
-    values: np.ndarray
 
-    @cached_property
-    def eigenvalues(self) -> np.ndarray:
-        """`measures.eigenvalues`, `(*batch, n)`."""
-        return eigenvalues(self._wide)
-
-    @cached_property
-    def singular_values(self) -> np.ndarray:
-        """`measures.singular_values`, `(*batch, n)`."""
-        return singular_values(self._wide)
-
-    @property
-    def spectral_norm(self) -> np.ndarray:
-        """`measures.spectral_norm`, `(*batch)`."""
-        return self.singular_values[..., 0]
-
-    @cached_property
-    def determinant(self) -> np.ndarray:
-        """`measures.determinant`, `(*batch)`."""
-        return determinant(self._wide)
-
-    @property
-    def condition_number(self) -> np.ndarray:
-        """`measures.condition_number`, `(*batch)`."""
-        return _condition(self.singular_values)
-
-    @cached_property
-    def symmetry(self) -> np.ndarray:
-        """`measures.symmetry`, `(*batch)`."""
-        return symmetry(self._wide)
-
-    @property
-    def distance_from_orthogonal(self) -> np.ndarray:
-        """`measures.distance_from_orthogonal`, `(*batch)`."""
-        return _orthogonal_distance(self.singular_values)
-
-    @cached_property
-    def column_correlation(self) -> np.ndarray:
-        """`measures.column_correlation`, `(*batch)`."""
-        return column_correlation(self._wide)
-
-    @cached_property
-    def has_equal_columns(self) -> np.ndarray:
-        """`measures.has_equal_columns`, `(*batch)`, up to rounding in the dtype of the values, at most float32's."""
-        return has_equal_columns(self._wide, rtol=self._rounding)
-
-    @property
-    def is_singular(self) -> np.ndarray:
-        """`measures.is_singular`, `(*batch)`, up to rounding in the dtype of the values, at most float32's."""
-        return _singular(self.singular_values, self._rounding)
-
-    @property
-    def n(self) -> int:
-        """Side of the matrices."""
-        return self.values.shape[-1]
-
-    def range(self, measure: str) -> tuple[float, float, float]:
-        """The least, the median and the largest value of a measure over all matrices, those that are NaN left out.
-
-        **Arguments:** `measure`: one of `Measured.SCALARS`.
-        **Returns:** three numbers, NaN if every matrix is.
-        """
-        values = getattr(self, measure)
-        values = values[~np.isnan(values)]
-        if not values.size:
-            return np.nan, np.nan, np.nan
-        return float(values.min()), float(np.median(values)), float(values.max())
-
-    @property
-    def _wide(self) -> np.ndarray:
-        return self.values.astype(np.float64)
-
-    @property
-    def _rounding(self) -> float:
-        # Narrower numbers are stored as they are, but summed in float32.
-        return 4 * self.n * min(float(jnp.finfo(self.values.dtype).eps), float(np.finfo(np.float32).eps))
-
-    def __repr__(self) -> str:
-        return f"Measured({self.path!r}, {self.values.dtype}[{', '.join(map(str, self.values.shape))}])"
+def orthogonal_distance_of(sigma: np.ndarray) -> np.ndarray:
+    """`distance_from_orthogonal`, of singular values `(*batch, n)`."""
+    sigma = _ratio(sigma, sigma[..., :1])
+    return _ratio(np.linalg.norm(sigma - sigma.mean(-1, keepdims=True), axis=-1), np.linalg.norm(sigma, axis=-1))
 
 
 def _of_finite(measure: Callable[[np.ndarray], np.ndarray], x: AnyArray) -> Any:
@@ -296,17 +214,3 @@ def _scaled(x: np.ndarray) -> np.ndarray:
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """`above / below`, 0 where both are."""
     return above / np.where(below == 0, 1.0, below)
-
-
-def _condition(sigma: np.ndarray) -> np.ndarray:
-    singular = _singular(sigma, sigma.shape[-1] * np.finfo(np.float64).eps)
-    return np.where(singular, np.inf, sigma[..., 0] / np.where(singular, 1.0, sigma[..., -1]))
-
-
-def _singular(sigma: np.ndarray, rtol: float) -> np.ndarray:
-    return sigma[..., -1] <= rtol * sigma[..., 0]
-
-
-def _orthogonal_distance(sigma: np.ndarray) -> np.ndarray:
-    sigma = _ratio(sigma, sigma[..., :1])
-    return _ratio(np.linalg.norm(sigma - sigma.mean(-1, keepdims=True), axis=-1), np.linalg.norm(sigma, axis=-1))

@@ -12,6 +12,7 @@ which the model itself takes the gradient: its costs are those of the layer arou
 
 import functools
 import inspect
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,6 +78,22 @@ class Call:
         gives_arrays = any(map(is_shaped, leaves)) and not any(isinstance(leaf, eqx.Module) for leaf in leaves)
         is_method = self.method != "__call__"
         return self.is_finished and not (is_method and (not gives_arrays or len(self.entries) == self.weights))
+
+
+def rebased(call: Call, around: Call, path: str, index: str | None) -> str:
+    """The path of a call from that of the call around it, as both may have been traced elsewhere.
+
+    **Arguments:** `call`; `around`: that it runs in; `path`: of the latter; `index`: what is written in the place of
+    that of the layer, where a loop runs over layers.
+    """
+    outer = call.inside.path if call.inside is not None else around.path
+    rest = call.path.removeprefix(outer)
+    if outer and (rest == call.path or rest[:1] not in (".", "[", "")):
+        return call.path
+    if index is not None:
+        rest = re.sub(r"\[[^\[\]]*\](?=[^\[\]]*$)", index, rest) if "[" in rest else rest + index
+    joint = "." if path and rest and rest[0] not in ".[" else ""
+    return (path + joint + rest).removeprefix(".")
 
 
 class _Place:

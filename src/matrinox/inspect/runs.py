@@ -1,6 +1,5 @@
 """Where the observed calls of layers run in a traced program, how often, and at what cost."""
 
-import re
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from jax.extend.core import ClosedJaxpr, Jaxpr, Var
 
 from matrinox.inspect.flops import flops_of
-from matrinox.inspect.observe import Call, enter_p, exit_p
+from matrinox.inspect.observe import Call, enter_p, exit_p, rebased
 from matrinox.nn.stack import Stack
 
 
@@ -79,7 +78,7 @@ class _Walk:
         if around is not None:
             of_stack = isinstance(around.call.layer, Stack) and times > around.times
             is_slice = scanned > 1 and layers > around.layers
-            run.path = _rebased(call, around, starred=of_stack or is_slice)
+            run.path = rebased(call, around.call, around.path, "[*]" if of_stack or is_slice else None)
         self.found.append(run)
         self.open.append(run)
         return run
@@ -109,15 +108,3 @@ class _Walk:
         if max(operands, default=1) > 1:
             stacked.update(dict.fromkeys(equation.outvars, max(operands)))
         return flops
-
-
-def _rebased(call: Call, around: Run, *, starred: bool) -> str:
-    """The path of a call from that of the call around it, as both may have been traced elsewhere."""
-    outer = call.inside.path if call.inside is not None else around.call.path
-    rest = call.path.removeprefix(outer)
-    if outer and (rest == call.path or rest[:1] not in (".", "[", "")):
-        return call.path
-    if starred:
-        rest = re.sub(r"\[[^\[\]]*\](?=[^\[\]]*$)", "[*]", rest) if "[" in rest else rest + "[*]"
-    joint = "." if around.path and rest and rest[0] not in ".[" else ""
-    return (around.path + joint + rest).removeprefix(".")

@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -16,6 +17,11 @@ def is_state(node: Any) -> bool:
 def is_shaped(leaf: Any) -> bool:
     """Whether this is an array, or stands for one."""
     return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+
+
+def is_key(array: Any) -> bool:
+    """Whether this is a random key, of JAX's own dtype for them."""
+    return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
 def shape_of(leaf: Any) -> Any:
