@@ -119,7 +119,7 @@ def test_a_stack_of_layers_without_weights_and_stacked_weights_are_told_as_a_sca
     assert (row.path, row.calls, row.parameters) == ("layers[*]", len(KEYS), len(KEYS) * 12)
 
 
-def test_tied_adapted_and_wrapped_layers_have_their_paths():
+def test_tied_and_wrapped_layers_have_their_paths():
     pair = nn.Sequential([dense(2, 3), nn.Dense(p=3, q=2, n=2, transposed=True, key=KEY)])
     tied = quiet(nn.Tied(pair, {"layers[1].weight": "layers[0].weight"}), (5, 2, 2, 2))
     assert [row.path for row in tied.rows] == ["", "model", "model.layers[0]", "model.layers[1]"]
@@ -141,6 +141,19 @@ def test_tied_adapted_and_wrapped_layers_have_their_paths():
         ("shared.pytree[0]", "Linear"),
         ("shared.pytree[1]", "Linear"),
     ]
+
+
+def test_adapted_and_constrained_layers_are_told_by_the_path_of_the_model_in_them():
+    pair, paths = nn.Sequential([dense(2, 3), dense(3, 2)]), ["", "model", "model.layers[0]", "model.layers[1]"]
+    adapted = quiet(shapes_of(lambda key: nn.lora(pair, 1, where="**", key=key)), (5, 2, 2, 2))
+    assert [row.path for row in adapted.rows] == paths
+    # An adapter of rank 1 has n numbers for each neuron in and out.
+    assert (adapted.parameters, adapted.rows[1].parameters) == (68 + 2 * 2 * (2 + 3), 68)
+    # Its product has one multiply-add for each of 24 entries of the weight, to which it is added.
+    assert adapted.flops_forward - adapted.rows[1].flops_forward == 2 * (2 + 1) * 24
+    bound = quiet(nn.Constrained(pair, {"layers[0].weight": nn.Antisymmetric()}), (5, 2, 2, 2))
+    assert [row.path for row in bound.rows] == paths
+    assert bound.flops_forward > bound.rows[1].flops_forward == adapted.rows[1].flops_forward
 
 
 class Coder(eqx.Module):
@@ -228,6 +241,13 @@ def test_what_is_no_module_is_refused():
     part: Any = Coder(dense(2, 3))
     with pytest.raises(ContractError, match=r"check got model as a Coder; it takes Callable"):
         check(part, (2, 2, 2))
+
+
+def test_a_size_below_zero_is_refused():
+    with pytest.raises(
+        ValueError, match=r"`shapes` \(=\(-1, 2, 2\)\) must have no size below 0: give each axis its size"
+    ):
+        check(dense(2, 3), (-1, 2, 2))
 
 
 def test_an_error_that_the_model_catches_leaves_the_rest_told():

@@ -46,7 +46,7 @@ def check(
     `options`: handed on to the model; `verbose`: whether the report is printed.
     **Returns:** a `Report`, which prints as a table; `report.rows` has the figures.
     **Raises:** what the call raises, as `ContractError` with the path of the layer, with a note of the layers up to
-    there; `TypeError` if `model` is neither a module nor a method of one.
+    there; `TypeError` if `model` is neither a module nor a method of one; `ValueError` for a size below 0.
 
     >>> from matrinox import nn
     >>> k0, k1 = jax.random.split(jax.random.key(0))
@@ -92,10 +92,16 @@ def _layer_and_method(model: Any) -> tuple[eqx.Module, str]:
 def _read(shape: Any) -> Any:
     """Shapes as what stands for an array, in whatever they are held."""
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf, jnp.result_type(float)) if _is_shape(leaf) else narrowed(leaf),
+        lambda leaf: _of_floats(leaf) if _is_shape(leaf) else narrowed(leaf),
         shape,
         is_leaf=_is_shape,
     )
+
+
+def _of_floats(shape: tuple[Any, ...]) -> jax.ShapeDtypeStruct:
+    if any(isinstance(size, int) and size < 0 for size in shape):
+        raise ValueError(f"`shapes` (={shape}) must have no size below 0: give each axis its size or a name.")
+    return jax.ShapeDtypeStruct(shape, jnp.result_type(float))
 
 
 def _is_shape(node: Any) -> bool:
