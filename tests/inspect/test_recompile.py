@@ -95,7 +95,7 @@ def test_numbers_count_by_type_under_jit_and_by_value_where_they_are_static():
     assert [[str(change) for change in found.changes] for found in f.recompilations] == [
         ["k: int32[], weakly typed -> float32[], weakly typed"],
         ["k: int32[], weakly typed -> float32[]"],
-        ["flag: True -> False"],
+        ["flag: True -> False", "arguments: 2 by place -> 2 by place, flag by name"],
     ]
     for scalar in (np.float32(2), np.float64(2)):
         h, _ = explained(jax.jit(lambda x, k: x * k))
@@ -106,6 +106,13 @@ def test_numbers_count_by_type_under_jit_and_by_value_where_they_are_static():
     g(X, 2)
     g(X, 3)
     assert [str(change) for change in g.recompilations[0].changes] == ["k: 2 -> 3"]
+
+
+def test_what_is_passed_by_name_in_one_call_and_by_place_in_another_is_told():
+    f, _ = explained(jax.jit(lambda x, y: x + y))
+    f(X, X)
+    f(X, y=X)
+    assert [str(change) for change in f.recompilations[0].changes] == ["arguments: 2 by place -> 1 by place, y by name"]
 
 
 def test_parts_that_come_and_go_are_told():

@@ -43,6 +43,13 @@ def test_draws_are_those_of_jax_for_the_key_of_the_seed():
     np.testing.assert_array_equal(choice(key, 7, (3,), replace=False), jax.random.choice(key, 7, (3,), replace=False))
 
 
+def test_a_seed_may_be_an_int_of_numpy_an_array_or_traced():
+    drawn = uniform(3, (2,))
+    for seed in (np.int64(3), jnp.uint32(3), jnp.array(3)):
+        np.testing.assert_array_equal(uniform(seed, (2,)), drawn)
+    np.testing.assert_array_equal(jax.vmap(lambda seed: uniform(seed, (2,)))(jnp.arange(5))[3], drawn)
+
+
 def test_uniform_draws_fill_their_bounds_evenly():
     drawn = np.asarray(uniform(0, (4000,), low=-2, high=6))
     assert drawn.min() >= -2

@@ -33,6 +33,8 @@ def test_fresh_seeds_differ_and_the_same_stream_gives_the_same_ones():
     assert three(manual_seed(0)) == three(manual_seed(0))
     assert len({*three(manual_seed(0)), *three(manual_seed(1))}) == 6
     assert all(0 <= seed < 2**32 for seed in three(manual_seed(0)))
+    seed, _ = fresh_seed(manual_seed(0))
+    assert eqx.tree_equal(manual_seed(seed), manual_seed(int(seed)))
 
 
 def test_a_stream_that_is_a_constant_of_a_traced_function_gives_no_seed_and_no_model():

@@ -144,6 +144,7 @@ class _Signature:
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
         numbers_are_static = isinstance(f, eqx.Module)
+        self._passed = f"{len(args)} by place{''.join(f', {name} by name' for name in sorted(kwargs))}"
         self._entries: dict[tuple[Any, ...], _Entry] = {}
         for name, value in _arguments(f, args, kwargs).items():
             self._entries |= _entries((jtu.GetAttrKey(name),), value, numbers_are_static)
@@ -153,15 +154,19 @@ class _Signature:
         return sum(_differ(before, after) for _, before, after in self._pairs(known))
 
     def changes(self, known: "_Signature") -> tuple[Change, ...]:
-        """What is other here than in a known call; the values of numbers only where nothing else is."""
+        """What is other here than in a known call; the values of numbers, and what is passed by name, only
+        where nothing else is."""
         changed = [
             (path, _texts(before, after)) for path, before, after in self._pairs(known) if _differ(before, after)
         ]
-        changed = changed or [
-            (path, (repr(before.number), repr(after.number)))
-            for path, before, after in self._pairs(known)
-            if before is not None and after is not None and not equal(before.number, after.number)
-        ]
+        if not changed:
+            changed = [
+                (path, (repr(before.number), repr(after.number)))
+                for path, before, after in self._pairs(known)
+                if before is not None and after is not None and not equal(before.number, after.number)
+            ]
+            if self._passed != known._passed:
+                changed.append(((jtu.GetAttrKey("arguments"),), (known._passed, self._passed)))
         return tuple(Change(show(path), *texts) for path, texts in changed)
 
     def _pairs(self, known: "_Signature") -> Iterator[tuple[tuple[Any, ...], "_Entry | None", "_Entry | None"]]:

@@ -11,10 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, PRNGKeyArray, Shaped
 
 from matrinox.contract import AnyArray, contract
-from matrinox.rand.stream import KeyStream
-
-Seed = int | PRNGKeyArray
-"""An int, as for `KeyStream`, or a key."""
+from matrinox.rand.stream import KeyStream, Seed
 
 Shape = tuple[int, ...]
 
@@ -25,7 +22,7 @@ def uniform(
 ) -> Float[Array, "..."]:
     """Floats from `low` up to, but not including, `high`, all equally likely.
 
-    **Arguments:** `seed`: an int from 0 to 2³² − 1, or a key; `shape`: of the draws; `low`, `high`: the bounds;
+    **Arguments:** `seed`: as for `KeyStream`; `shape`: of the draws; `low`, `high`: the bounds;
     `dtype`: of floats.
     **Returns:** an array of the shape.
     **Raises:** `ValueError` for a seed out of range, a negative length, and if `high` is not above `low`.
@@ -49,7 +46,7 @@ def normal(
 ) -> Float[Array, "..."]:
     """Floats of a normal distribution.
 
-    **Arguments:** `seed`: an int from 0 to 2³² − 1, or a key; `shape`: of the draws; `mean`, `std`: its mean and its
+    **Arguments:** `seed`: as for `KeyStream`; `shape`: of the draws; `mean`, `std`: its mean and its
     standard deviation; `dtype`: of floats.
     **Returns:** an array of the shape.
     **Raises:** `ValueError` for a seed out of range, a negative length, and for a `std` below 0.
@@ -66,7 +63,7 @@ def normal(
 def permutation(seed: Seed, x: int | Shaped[AnyArray, "..."], *, axis: int = 0) -> Shaped[Array, "..."]:
     """The slices of an array in random order, or the indices from 0 in it.
 
-    **Arguments:** `seed`: an int from 0 to 2³² − 1, or a key; `x`: an array, or how many indices; `axis`: which the
+    **Arguments:** `seed`: as for `KeyStream`; `x`: an array, or how many indices; `axis`: which the
     slices stand along, and stay whole.
     **Returns:** an array of the shape of `x`, or `(x,)`.
     **Raises:** `ValueError` for a seed out of range, a negative count, and an axis that `x` does not have.
@@ -91,7 +88,7 @@ def choice(
 ) -> Shaped[Array, "..."]:
     """Draws from the slices of an array along its first axis, or from the indices from 0.
 
-    **Arguments:** `seed`: an int from 0 to 2³² − 1, or a key; `x`: an array, or how many indices; `shape`: of the
+    **Arguments:** `seed`: as for `KeyStream`; `x`: an array, or how many indices; `shape`: of the
     draws; `replace`: whether one may be drawn again; `p`: how likely each is, `(options,)`; all alike where `None`.
     **Returns:** `(*shape, …)`, with the other axes of `x`.
     **Raises:** `ValueError` for a seed out of range, where there is nothing to draw from, for more draws without

@@ -6,17 +6,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import PRNGKeyArray, UInt32
+from jaxtyping import UInt32
 
 from matrinox.contract import contract
-from matrinox.rand.stream import KeyStream
+from matrinox.rand.stream import KeyStream, Seed
 
 Make = Callable[[KeyStream], Any]
 """Of a stream, which it takes its keys from, a model."""
 
 
 @contract
-def manual_seed(seed: int | PRNGKeyArray) -> KeyStream:
+def manual_seed(seed: Seed) -> KeyStream:
     """The stream of a seed, which stands where other libraries set a global one: hand it on to what draws.
 
     **Arguments:** `seed`: as for `KeyStream`.
@@ -49,7 +49,7 @@ def fresh_seed(stream: KeyStream) -> tuple[UInt32[Array, ""], KeyStream]:
 
 
 @contract
-def build(make: Make, seed: int | PRNGKeyArray | KeyStream) -> Any:
+def build(make: Make, seed: Seed | KeyStream) -> Any:
     """The model that `make` gives for the stream of a seed: a function of the seed alone.
 
     Where `make` asks for its keys by name, a layer that is added or taken away leaves the draws of the others as they

@@ -1,11 +1,12 @@
 """Key streams: random keys by name and by position, pure, so that no draw depends on the order of others."""
 
 import hashlib
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.core import Tracer
 from jaxtyping import Integer, Key, PRNGKeyArray, UInt32
@@ -15,6 +16,9 @@ from matrinox.contract import AnyArray, contract
 # Each use of a stream folds in its own tag first: a key by position never equals one by name, a child's or a drawn one.
 _POSITION, _NAME, _CHILD_POSITION, _CHILD_NAME, _DRAWN = range(5)
 
+Seed: TypeAlias = int | np.integer | Integer[AnyArray, ""] | PRNGKeyArray
+"""What a stream starts from: a whole number from 0 to 2³² − 1, or a key."""
+
 
 @contract
 class KeyStream(eqx.Module):
@@ -22,9 +26,9 @@ class KeyStream(eqx.Module):
 
     A stream never changes; adding, removing or reordering names leaves the keys of the others as they were.
 
-    **Arguments:** `seed`: an int from 0 to 2³² − 1, or a key (`jax.random.key`, or the older `uint32[2]` of
-    `jax.random.PRNGKey`).
-    **Raises:** `ContractError` if `seed` is neither; `ValueError` for an int out of range.
+    **Arguments:** `seed`: a whole number from 0 to 2³² − 1 (an int, or a 0-d array, which may be traced), or a key
+    (`jax.random.key`, or the older `uint32[2]` of `jax.random.PRNGKey`).
+    **Raises:** `ContractError` if `seed` is neither; `ValueError` for a number out of range.
 
     >>> import jax
     >>> stream = KeyStream(0)
@@ -38,10 +42,12 @@ class KeyStream(eqx.Module):
     root: Key[Array, ""] | UInt32[Array, "2"]
     position: UInt32[Array, ""]
 
-    def __init__(self, seed: int | PRNGKeyArray):
-        if isinstance(seed, int):
-            # JAX keeps the lowest 32 bits: the seed 2³² would repeat the keys of 0.
-            _require_32_bits("seed", seed, "choose a smaller seed, or pass a key")
+    def __init__(self, seed: Seed):
+        if isinstance(seed, int | np.integer) or (jnp.ndim(seed) == 0 and jnp.issubdtype(seed.dtype, jnp.integer)):
+            if not isinstance(seed, Tracer):
+                # JAX keeps the lowest 32 bits: the seed 2³² would repeat the keys of 0.
+                seed = int(seed)
+                _require_32_bits("seed", seed, "choose a seed in this range, or pass a key")
             # Named, so that no switch of JAX changes what a seed gives.
             self.root = jax.random.key(seed, impl="threefry2x32")
         else:
