@@ -239,6 +239,8 @@ def example_arguments() -> dict[str, dict[str, Any]]:
     examples |= {f"functional.pool{k}d": {"x": grids[k], "reduce_fn": jnp.min, "window": 2} for k in (1, 2, 3)}
     examples |= {f"functional.{name}": {"x": x} for name in activations}
     examples |= {
+        **{f"rand.{name}": {"seed": 0} for name in ("manual_seed", "uniform", "normal")},
+        "rand.build": {"make": lambda stream: stream, "seed": 0},
         "rand.permutation": {"seed": 0, "x": x},
         "rand.choice": {"seed": 0, "x": x, "p": jnp.full(len(x), 1 / len(x))},
     }

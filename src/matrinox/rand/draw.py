@@ -24,7 +24,7 @@ def uniform(
 
     **Arguments:** `seed`: as for `KeyStream`; `shape`: of the draws; `low`, `high`: the bounds;
     `dtype`: of floats.
-    **Returns:** an array of the shape.
+    **Returns:** an array, `(*shape)`.
     **Raises:** `ValueError` for a seed out of range, a negative length, and if `high` is not above `low`.
 
     >>> uniform(0, (2,))
@@ -48,7 +48,7 @@ def normal(
 
     **Arguments:** `seed`: as for `KeyStream`; `shape`: of the draws; `mean`, `std`: its mean and its
     standard deviation; `dtype`: of floats.
-    **Returns:** an array of the shape.
+    **Returns:** an array, `(*shape)`.
     **Raises:** `ValueError` for a seed out of range, a negative length, and for a `std` below 0.
 
     >>> normal(0, (3, 2)).shape

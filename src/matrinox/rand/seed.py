@@ -19,7 +19,7 @@ Make = Callable[[KeyStream], Any]
 def manual_seed(seed: Seed) -> KeyStream:
     """The stream of a seed, which stands where other libraries set a global one: hand it on to what draws.
 
-    **Arguments:** `seed`: as for `KeyStream`.
+    **Arguments:** `seed`: as for `KeyStream`, a whole number `()` or a key.
     **Returns:** a `KeyStream`.
     **Raises:** as `KeyStream`.
     **Source:** TorchLean, `manualSeed`.
@@ -55,7 +55,8 @@ def build(make: Make, seed: Seed | KeyStream) -> Any:
     Where `make` asks for its keys by name, a layer that is added or taken away leaves the draws of the others as they
     are.
 
-    **Arguments:** `make`: takes a `KeyStream` and gives a model; `seed`: as for `KeyStream`, or a stream.
+    **Arguments:** `make`: takes a `KeyStream` and gives a model; `seed`: as for `KeyStream`, a whole number `()`
+    or a key, or a stream.
     **Returns:** what `make` gives.
     **Raises:** as `KeyStream`, and what `make` raises.
     **Source:** TorchLean, `build`.

@@ -51,7 +51,7 @@ class KeyStream(eqx.Module):
             # Named, so that no switch of JAX changes what a seed gives.
             self.root = jax.random.key(seed, impl="threefry2x32")
         else:
-            self.root = seed
+            self.root = jnp.asarray(seed)
         self.position = jnp.zeros((), jnp.uint32)
 
     def key(self, name: str | int | Integer[AnyArray, ""]) -> PRNGKeyArray:
