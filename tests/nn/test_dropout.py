@@ -54,9 +54,7 @@ def test_shared_axes_that_are_not_there_are_refused():
         Dropout(0.5, shared=(-1, -1))
     with pytest.raises(ValueError, match=r"`shared` \(=\(-4,\)\) must be of the 3 axes of x"):
         Dropout(0.5, shared=-4)(jnp.ones((2, 3, 3)), key=KEY)
-    with pytest.raises(
-        ValueError, match=r"`shared` \(=-3\) must not be given beside `neurons`, .*: choose one"
-    ):
+    with pytest.raises(ValueError, match=r"`shared` \(=-3\) must not be given beside `neurons`, .*: choose one"):
         Dropout(0.5, neurons=True, shared=-3)
 
 
