@@ -347,7 +347,7 @@ def test_running_norms_refuse_options_out_of_range():
     with pytest.raises(ContractError, match=r"ZNorm got space as a list; it takes tuple\[\(\)\] or "):
         nn.ZNorm(2, 3, axis="all", space=[4])
     with pytest.raises(
-        ContractError, match=r"BatchNorm got per as 'neurons' \(str\); it takes 'entry' or 'neuron': did you mean\?"
+        ContractError, match=r"BatchNorm got per as 'neurons' \(str\); it takes 'entry' or 'neuron': did you mean"
     ):
         nn.BatchNorm(2, 3, per="neurons")
     with pytest.raises(ContractError, match="BatchNorm got axis_name"):
