@@ -248,6 +248,8 @@ def test_a_size_below_zero_is_refused():
         ValueError, match=r"`shapes` \(=\(-1, 2, 2\)\) must have no size below 0: give each axis its size"
     ):
         check(dense(2, 3), (-1, 2, 2))
+    with pytest.raises(ValueError, match=r"`shapes` \(=\('\*batch', 2, 2, 2\)\) must name each axis by one word"):
+        check(dense(2, 3), ("*batch", 2, 2, 2))
 
 
 def test_an_error_that_the_model_catches_leaves_the_rest_told():

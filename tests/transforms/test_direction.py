@@ -44,6 +44,11 @@ def test_what_is_not_like_it_is_refused_by_path(given, message):
         fitted({"a": given, "n": None, "none": None}, OF, "tangents")
 
 
+def test_one_array_where_a_tree_is_due_is_refused():
+    with pytest.raises(ValueError, match=r"`tangents` is one array, and must be \(\{'a': \*\}\)"):
+        fitted(jnp.ones(2), {"a": jnp.ones(2)}, "tangents")
+
+
 def test_what_has_no_derivative_takes_none():
     with pytest.raises(ValueError, match=r"`c\['n'\]` is float32\[2\], .* int32\[2\], has no derivative: give `None`"):
         fitted({"a": None, "n": jnp.ones(2), "none": None}, OF, "c")

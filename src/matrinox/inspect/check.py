@@ -101,6 +101,8 @@ def _read(shape: Any) -> Any:
 def _of_floats(shape: tuple[Any, ...]) -> jax.ShapeDtypeStruct:
     if any(isinstance(size, int) and size < 0 for size in shape):
         raise ValueError(f"`shapes` (={shape}) must have no size below 0: give each axis its size or a name.")
+    if any(isinstance(size, str) and not size.isidentifier() for size in shape):
+        raise ValueError(f"`shapes` (={shape}) must name each axis by one word, such as 't': name one axis for each.")
     return jax.ShapeDtypeStruct(shape, jnp.result_type(float))
 
 

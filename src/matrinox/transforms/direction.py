@@ -22,6 +22,8 @@ def fitted(given: PyTree, of: PyTree, what: str) -> PyTree:
     def fit(path: tuple[Any, ...], leaf: Any, part: PyTree) -> PyTree:
         if leaf is None or part is None:
             return jax.tree.map(_zeros, part)
+        if not jtu.all_leaves([part]):
+            raise _misfit(what + jtu.keystr(path), leaf, part)
         shape, dtype = jnp.shape(part), jnp.result_type(part)
         name = f"`{what}{jtu.keystr(path)}` is {describe(leaf)}"
         if not jnp.issubdtype(dtype, jnp.inexact):
@@ -36,10 +38,14 @@ def fitted(given: PyTree, of: PyTree, what: str) -> PyTree:
     try:
         jax.tree.map(lambda *_: None, given, of, is_leaf=_is_none)
     except ValueError as error:
-        raise ValueError(
-            f"`{what}` is {_structure(given)}, and must be {_structure(of)}, as what it is of; `None` is for zeros."
-        ) from error
+        raise _misfit(what, given, of) from error
     return jtu.tree_map_with_path(fit, given, of, is_leaf=_is_none)
+
+
+def _misfit(what: str, given: PyTree, of: PyTree) -> ValueError:
+    return ValueError(
+        f"`{what}` is {_structure(given)}, and must be {_structure(of)}, as what it is of; `None` is for zeros."
+    )
 
 
 def _is_none(value: Any) -> bool:

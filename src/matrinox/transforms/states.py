@@ -94,7 +94,7 @@ def _picked(selection: Any, module: _Marked) -> PyTree:
         return _by_function(selection, module)
     raise TypeError(
         f"`grad_states` (={selection!r}) must be a function of the module, a path pattern, a filter, or a list, tuple "
-        "or dict of these: for every array of floats, give `eqx.is_inexact_array`."
+        "or dict of these: for every array of floats, give `eqx.is_inexact_array`; arguments are told by `argnums`."
     )
 
 
