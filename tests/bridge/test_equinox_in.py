@@ -242,7 +242,6 @@ def test_all_that_cannot_be_taken_is_told_at_once_by_path_type_and_reason():
         (lambda: nn.ReLU(), "it is no layer of Equinox"),
         (lambda: 3.0, "it is no layer"),
     ],
-    ids=str,
 )
 def test_what_has_no_counterpart_is_refused(make, why):
     with pytest.raises(ValueError, match=why):
