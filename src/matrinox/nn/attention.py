@@ -151,7 +151,8 @@ class MultiheadAttention(eqx.Module):
 
         **Arguments:** `x`: `(*batch, t, p, n, n)`; `memory`: `(*batch, s, memory, n, n)`, or the keys and values of
         these from `memory_cache`; `x` where `None`; `mask`: True where a token of the memory takes part; `bias`: added
-        to the scores; both broadcast to `(*batch, heads, t, s)`; `key`: needed in training with dropout.
+        to the scores; both `(t, s)`, or with heads, and batch axes before them, that broadcast to `(*batch, heads, t,
+        s)`: padding `(*batch, s)` is given as `padding[..., None, None, :]`; `key`: needed in training with dropout.
         **Returns:** `(*batch, t, q, n, n)`; what sees no token is the bias of `output_proj`.
         **Raises:** `ContractError` for axes that differ or do not broadcast; `ValueError` if the key is missing, for a
         memory with `rotary`, whose positions are those of one sequence, and if `x` has not the neurons of a memory.
