@@ -19,8 +19,8 @@ from matrinox.nn.dropout import Dropout
 class StackedRecurrent(BaseRecurrent):
     """Recurrent layers in turn, each over the whole sequence that the one before gives: `y = f_k(… f_1(x))`.
 
-    **Arguments:** `layers`: `Recurrent`, `Mamba`, `MatrixScan`, `Bidirectional` or `StackedRecurrent` layers; `dropout`:
-    the rate of a `Dropout` between one and the next.
+    **Arguments:** `layers`: `Recurrent`, `Mamba`, `MatrixScan`, `Bidirectional` or `StackedRecurrent` layers;
+    `dropout`: the rate of a `Dropout` between one and the next.
     **Raises:** `ContractError` where q or n of a layer is not p or n of the next, naming both; `ValueError` for no
     layers, or a rate out of range; `TypeError` for a layer that is not recurrent.
 
