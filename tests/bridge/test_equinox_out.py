@@ -158,3 +158,25 @@ class Own(eqx.Module):
 def test_what_no_scalar_layer_computes_is_refused(make, why):
     with pytest.raises(ValueError, match=why):
         eqx.filter_eval_shape(lambda: to_equinox(make()))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Dense(p=1, q=1, n=2, key=KEY),
+        lambda: nn.Bias(p=1, n=2),
+        lambda: nn.FlattenLinear(p=1, features=1, n=2, key=KEY),
+        lambda: nn.Conv1d(p=1, q=1, n=2, kernel=1, key=KEY),
+        lambda: nn.LSTMCell(p=1, q=1, n=2, key=KEY),
+        lambda: nn.MultiheadAttention(p=1, n=2, heads=1, key=KEY),
+        lambda: nn.Embedding(vocabulary=1, p=1, n=2, key=KEY),
+        lambda: nn.LayerNorm(p=1, n=2),
+        lambda: nn.GroupNorm(groups=1, p=1, n=2),
+        lambda: nn.BatchNorm(p=1, n=2),
+        lambda: nn.Fold(2),
+    ],
+    ids=range(11),
+)
+def test_a_side_that_is_not_that_of_the_layers_is_refused(make):
+    with pytest.raises(ValueError, match="its matrices are of side 2, and those that flow in of side n=3"):
+        eqx.filter_eval_shape(lambda: to_equinox(make(), n=3))

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from matrinox import nn
-from matrinox.bridge.places import ByEntries, EachPlace, Rearranged, over_places, ravel_channels_last, ravel_places
+from matrinox.bridge.places import ByEntries, EachPlace, RavelPlaces, Rearranged, over_places, ravel_channels_last
 
 
 def test_a_layer_at_each_place_is_a_convolution_of_one_place(draw):
@@ -30,7 +30,7 @@ def test_entries_are_treated_whatever_the_shape(draw):
 def test_places_are_raveled_in_the_order_of_the_other_side(draw):
     x = draw(3, 4, 5)
     ours = jnp.moveaxis(x, 0, -1)[None, ..., None, None]
-    np.testing.assert_array_equal(ravel_places(ours, axes=2)[0, :, 0, 0], x.ravel())
+    np.testing.assert_array_equal(RavelPlaces(2)(ours)[0, :, 0, 0], x.ravel())
     np.testing.assert_array_equal(ravel_channels_last(x), ours.ravel())
 
 

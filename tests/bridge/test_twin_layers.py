@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from matrinox import nn
-from matrinox.bridge.twin_layers import entries_as_neurons, plan_of
+from matrinox.bridge.twin_layers import plan_of
 
 KEY = jax.random.key(0)
 
@@ -75,7 +75,6 @@ def test_patches_are_given_as_numbers():
     assert model[1].weight.shape == (3, 4, 1, 1)
     image = jnp.arange(16.0).reshape(4, 4, 1)
     np.testing.assert_array_equal(model[0](image)[0, 1, :, 0, 0], [2, 3, 6, 7])
-    np.testing.assert_array_equal(entries_as_neurons(jnp.arange(8.0).reshape(2, 2, 2))[:, 0, 0], jnp.arange(8.0))
 
 
 def test_weights_of_zero_and_in_half_precision_stay_so():

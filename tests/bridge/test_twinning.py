@@ -87,6 +87,17 @@ def test_the_table_tells_the_ratios_that_were_reached(of_an_mlp):
     assert table[4].endswith("(1.000)")
 
 
+def test_the_table_tells_the_example_and_what_is_widened(of_an_mlp):
+    assert str(of_an_mlp).splitlines()[5:] == ["One example is all of (15,)."]
+    open_ends = twins(chain(dense(1, 2)), (3, 1, 2, 2), key=KEY)
+    assert open_ends.widened == ("inputs", "outputs")
+    assert str(open_ends).splitlines()[5:] == [
+        "One example is all of (3, 1, 2, 2).",
+        "Inputs of the twins are widened too: no encoder sets them.",
+        "Outputs of the twins are widened too, as the last of the hidden widths: no read-out sets them.",
+    ]
+
+
 def test_weights_start_with_the_gain_of_the_models_own():
     layer = nn.Dense(p=8, q=8, n=4, initializer=lambda *a: 3 * nn.linear.lecun_normal(*a), key=KEY)
     twin = twins(chain(layer), (8, 4, 4), key=KEY).same_state.model[0]
@@ -155,8 +166,25 @@ def test_a_model_of_the_zoo_knows_the_shape_of_its_input():
             ),
             r"its `layout` \(='channel_first'\) is not that of its twin",
         ),
+        (
+            lambda: twins(eqx.nn.MLP(2, 2, 2, 1, key=KEY), (2,), key=KEY),
+            r"`model` \(=MLP\) must be a Sequential, .*: take it over with `from_equinox` first",
+        ),
+        (
+            lambda: twins(chain(dense(1, 1), eqx.nn.Linear(1, 1, key=KEY)), (1, 2, 2), key=KEY),
+            r"`model` cannot be twinned .*\n  layers\[1\]: Linear: .*: take it over with `from_equinox` first",
+        ),
+        (
+            lambda: twins(chain(nn.Lambda(lambda x: x[..., :1, :, :]), dense(1, 1)), (2, 2, 2), key=KEY),
+            r"layers\[0\]: Lambda: its function gives \(1, 2, 2\) for \(2, 2, 2\), and what it gives for other widths",
+        ),
+        (lambda: twins(chain(nn.LayerNorm(p=1, n=2)), (1, 2, 2), key=KEY), "`model` has no hidden layer"),
+        (
+            lambda: twins(zoo.MLP(zoo.MLPConfig(features=4, n=2, widths=(2,), classes=3), key=KEY), (5, 4), key=KEY),
+            r"`shape` \(=\(5, 4\)\) must be of one example, as \(4,\) is: leave out the batch axes",
+        ),
     ],
-    ids=range(6),
+    ids=range(11),
 )
 def test_what_has_no_twins_is_refused(call, why):
     with pytest.raises(ValueError, match=why):

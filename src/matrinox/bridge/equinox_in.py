@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +13,7 @@ from jaxtyping import PyTree
 from matrinox import nn
 from matrinox.bridge.build import built, with_arrays
 from matrinox.bridge.entrywise import is_entrywise
-from matrinox.bridge.places import ByEntries, EachPlace, ravel_places
+from matrinox.bridge.places import ByEntries, EachPlace, RavelPlaces
 from matrinox.bridge.running_statistics import as_running, statistics_of
 from matrinox.bridge.walk import Convert, Unfit, Walk, refuse
 from matrinox.contract import contract
@@ -254,7 +253,7 @@ def _function(walk: Walk, function: Callable[..., Any]) -> Any:
         return known
     if function is jnp.ravel:
         axes, walk.axes = walk.axes, 0
-        return nn.Lambda(partial(ravel_places, axes=axes) if axes else identity)
+        return RavelPlaces(axes) if axes else nn.Lambda(identity)
     if function is jax.nn.softmax and not walk.axes:
         return nn.Softmax(-3)
     if is_entrywise(function):

@@ -38,7 +38,8 @@ def to_equinox(layer: PyTree, state: eqx.nn.State | None = None, *, n: int | Non
     side of the matrices that flow in, and `axes`: their space axes, where a layer must know them and none before it
     tells.
     **Returns:** the layer, with a new state, `(layer, state)`, if `state` was given.
-    **Raises:** `ValueError`, naming every layer that cannot be folded, by path and type, and why.
+    **Raises:** `ValueError`, naming every layer that cannot be folded, by path and type, and why, and the first whose
+    matrices are not of side `n`.
 
     >>> import jax, jax.numpy as jnp
     >>> dense = nn.Dense(p=2, q=3, n=4, key=jax.random.key(0))

@@ -33,16 +33,18 @@ def _unfolded(layer: nn.Dense) -> eqx.nn.Linear:
 
 
 def _dense(walk: Walk, path: str, layer: nn.Dense) -> Any:
-    walk.n = layer.n
+    walk.tell_side(layer.n)
     return placed(walk, _unfolded(layer))
 
 
 def _affine(walk: Walk, path: str, layer: Any) -> Any:
     """A layer that is known to be an affine map of entries: its weight is its derivative."""
+    walk.tell_side(layer.n)
     dtype = next(leaf.dtype for leaf in jax.tree.leaves(layer) if eqx.is_inexact_array(leaf))
     zero = jnp.zeros((layer.p, layer.n, layer.n), dtype)
     bias = layer(zero)
-    walk.n = layer.n if bias.ndim == 3 else None
+    if bias.ndim < 3:
+        walk.n = None
     weight = jax.jacfwd(layer)(zero).reshape(bias.size, zero.size)
     has_bias = any(getattr(part, "bias", None) is not None for part in (layer, getattr(layer, "dense", None)))
     return placed(walk, _linear(weight, bias.ravel() if has_bias else None))
@@ -55,6 +57,7 @@ def _head(walk: Walk, path: str, layer: Any) -> Any:
 
 
 def _flatten_linear(walk: Walk, path: str, layer: nn.FlattenLinear) -> Any:
+    walk.tell_side(layer.n)
     walk.n = None
     return placed(walk, _linear(layer.weight.reshape(layer.features, -1), layer.bias))
 
@@ -62,7 +65,8 @@ def _flatten_linear(walk: Walk, path: str, layer: nn.FlattenLinear) -> Any:
 def _conv(kind: Callable[..., Any]) -> Convert:
     def convert(walk: Walk, path: str, layer: Any) -> Any:
         kernel = layer.kernel
-        walk.axes, walk.n = len(kernel), layer.n
+        walk.axes = len(kernel)
+        walk.tell_side(layer.n)
         transposed = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d)
         if not transposed:
             for name in ("input_dilation", "batch_groups"):
@@ -116,7 +120,8 @@ def _gru(walk: Walk, path: str, layer: nn.GRUCell) -> eqx.nn.GRUCell:
 
 
 def _cell(walk: Walk, kind: Any, layer: Any, weight: Any, bias: Array | None, more: dict[str, Any]) -> Any:
-    walk.n, entries = layer.n, layer.n**2
+    walk.tell_side(layer.n)
+    entries = layer.n**2
     arrays = {
         "weight_hh": written_out(weight[:, : layer.q]),
         "weight_ih": written_out(weight[:, layer.q :]),
@@ -135,7 +140,8 @@ def _attention(walk: Walk, path: str, layer: nn.MultiheadAttention) -> eqx.nn.Mu
         raise Unfit("it is causal, and eqx.nn.MultiheadAttention is told so at each call: build with causal=False")
     if layer.rotary is not None:
         raise Unfit("it turns queries and keys, and eqx.nn.MultiheadAttention is told so at each call")
-    walk.n, entries = layer.n, layer.n**2
+    walk.tell_side(layer.n)
+    entries = layer.n**2
     shared = layer.heads // layer.kv_heads
     maps = {
         "query_proj": layer.query_proj,
@@ -172,7 +178,7 @@ def _repeated(dense: nn.Dense, heads: int, times: int) -> nn.Dense:
 
 
 def _embedding(walk: Walk, path: str, layer: nn.Embedding) -> eqx.nn.Embedding:
-    walk.n = layer.n
+    walk.tell_side(layer.n)
     weight = layer.weight.reshape(layer.vocabulary, -1)
     sizes = {"num_embeddings": layer.vocabulary, "embedding_size": weight.shape[1]}
     return built(eqx.nn.Embedding, {"weight": weight}, **sizes)

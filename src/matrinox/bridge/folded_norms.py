@@ -16,7 +16,7 @@ from matrinox.bridge.walk import Convert, Unfit, Walk
 
 def _norm(kind: Callable[..., Any]) -> Convert:
     def convert(walk: Walk, path: str, layer: Any) -> Any:
-        walk.n = layer.n
+        walk.tell_side(layer.n)
         arrays = _raveled(layer)
         has = {f"use_{name}": array is not None for name, array in arrays.items()}
         return placed(walk, built(kind, arrays, shape=layer.p * layer.n**2, eps=layer.eps, **has))
@@ -35,7 +35,7 @@ def _group_norm(walk: Walk, path: str, layer: Any) -> eqx.nn.GroupNorm:
             f"its statistics run over {layer.axes} space axes, and those of eqx.nn.GroupNorm over all that there are: "
             f"give `axes` (={walk.axes}), or build it so"
         )
-    walk.n = layer.n
+    walk.tell_side(layer.n)
     groups = layer.p if isinstance(layer, nn.InstanceNorm) else layer.groups
     options = {"groups": groups, "channels": layer.p * layer.n**2, "eps": layer.eps}
     arrays = _both_or_none(layer)
@@ -55,7 +55,7 @@ def _both_or_none(layer: Any) -> dict[str, Array | None]:
 def _batch_norm(walk: Walk, path: str, layer: nn.BatchNorm) -> eqx.nn.BatchNorm:
     if layer.per == "neuron" and layer.n > 1:
         raise Unfit("its statistics are of whole neurons (per='neuron'): eqx.nn.BatchNorm has them for each feature")
-    walk.n = layer.n
+    walk.tell_side(layer.n)
     count, mean, variance = statistics_of(walk, layer.statistics)
     # Theirs are divided by this when they are used.
     scale = jnp.where(count == 0, 1, 1 - layer.momentum**count)

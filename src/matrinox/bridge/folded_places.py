@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from matrinox import nn
-from matrinox.bridge.places import Rearranged, over_places, ravel_channels_last
+from matrinox.bridge.kronecker import block_means
+from matrinox.bridge.places import RavelPlaces, Rearranged, over_places, ravel_channels_last
+from matrinox.bridge.sides import EntriesEncoder, MeansReadOut, SpreadEncoder
 from matrinox.bridge.walk import Convert, Unfit, Walk
 from matrinox.functional.window import pad_pairs, per_axis
 
@@ -55,8 +57,16 @@ def _global_pool(reduce: Callable[..., Array]) -> Convert:
 
 
 def _encoder(walk: Walk, path: str, layer: Any) -> eqx.nn.Lambda:
-    walk.n = layer.n
+    walk.tell_side(layer.n)
     return eqx.nn.Lambda(Rearranged(layer, None, True))
+
+
+def _encoder_of_another_side(walk: Walk, path: str, layer: Any) -> eqx.nn.Lambda:
+    # For the space axes that it gives, or to refuse it.
+    n, walk.n = walk.n, None
+    walk.convert(f"{path}.layer", layer.layer)
+    walk.n = n
+    return _encoder(walk, path, layer)
 
 
 def _fold(walk: Walk, path: str, layer: nn.Fold) -> Any:
@@ -92,6 +102,18 @@ def _flatten(walk: Walk, path: str, layer: nn.Flatten) -> eqx.nn.Identity:
 def _flatten_batch(walk: Walk, path: str, layer: nn.FlattenBatch) -> eqx.nn.Lambda:
     walk.axes, walk.n = 0, None
     return eqx.nn.Lambda(ravel_channels_last)
+
+
+def _means(walk: Walk, path: str, layer: MeansReadOut) -> eqx.nn.Sequential:
+    n = _side(walk)
+    walk.n = n // layer.k
+    means = eqx.nn.Lambda(Rearranged(partial(block_means, k=layer.k), n, True))
+    return eqx.nn.Sequential([means, walk.convert(f"{path}.layer", layer.layer)])
+
+
+def _ravel_places(walk: Walk, path: str, layer: RavelPlaces) -> eqx.nn.Lambda:
+    n, walk.axes = _side(walk), 0
+    return eqx.nn.Lambda(jnp.ravel if n == 1 else Rearranged(layer, n, True))
 
 
 def _softmax(walk: Walk, path: str, layer: nn.Softmax) -> eqx.nn.Lambda:
@@ -152,6 +174,10 @@ PLACES: dict[type, Convert] = {
     nn.Mean: _read_out,
     nn.Flatten: _flatten,
     nn.FlattenBatch: _flatten_batch,
+    SpreadEncoder: _encoder_of_another_side,
+    EntriesEncoder: _encoder_of_another_side,
+    MeansReadOut: _means,
+    RavelPlaces: _ravel_places,
     nn.Softmax: _softmax,
     nn.Lambda: _lambda,
     **dict.fromkeys(_ACTIVATIONS, _activation),

@@ -32,9 +32,13 @@ class Lifting(Walk):
         state: eqx.nn.State | None,
     ):
         side = _side(model, table)
-        if n < 1 or n % side:
-            raise ValueError(f"`n` (={n}) must be a multiple of the side of the model's matrices (={side}).")
-        super().__init__(table, otherwise, n=n, state=state)
+        if n < 1:
+            raise ValueError(f"`n` (={n}) must be positive: choose a multiple of the side of the matrices (={side}).")
+        if n % side:
+            rule = f"a multiple of the side of the model's matrices (={side})"
+            raise ValueError(f"`n` (={n}) must be {rule}: choose such as {2 * side}.")
+        super().__init__(table, otherwise, n=n, state=state, argument="model")
+        self.side = n
         self.k = n // side
         self.scale = scale
         self.stream = None if key is None else KeyStream(key)

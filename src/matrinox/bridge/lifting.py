@@ -11,8 +11,9 @@ from jaxtyping import PRNGKeyArray
 from matrinox import nn
 from matrinox.bridge.chain import chain_of
 from matrinox.bridge.entrywise import is_entrywise
-from matrinox.bridge.kronecker import block_means, with_ones
 from matrinox.bridge.lifted_layers import LAYERS, Lifting
+from matrinox.bridge.places import RavelPlaces
+from matrinox.bridge.sides import EntriesEncoder, MeansReadOut, SpreadEncoder
 from matrinox.bridge.walk import Convert, Unfit, beside, inside
 from matrinox.contract import contract
 
@@ -45,8 +46,8 @@ def lift(
     block, so that rows and columns no longer learn the same: the function is then the same but for this noise; `key`:
     one key, for the noise; `state`: of a model with BatchNorm that has one, for its running statistics.
     **Returns:** the lifted layer, with a new state, `(layer, state)`, if `state` was given.
-    **Raises:** `ValueError`, naming every layer that breaks the law, by path and type, and why; for an `n` that is no
-    multiple, for a `scale` that is negative or without a key.
+    **Raises:** `ValueError`, naming every layer that breaks the law, by path and type, and why, before any noise is
+    drawn; for an `n` that is no positive multiple, for a `scale` that is negative or without a key.
 
     >>> import jax, jax.numpy as jnp
     >>> layers = [nn.Fold(1), nn.MLP(p=3, q=2, n=1, hidden=(4,), key=jax.random.key(0)), nn.Trace()]
@@ -60,10 +61,19 @@ def lift(
         raise ValueError(f"`scale` (={scale}) must not be negative: choose 0 for no noise.")
     if scale > 0 and key is None:
         raise ValueError(f"`key` (=None) is needed for noise of `scale` (={scale}): pass a key.")
-    walk = Lifting(_TABLE, _otherwise, model, n, scale, key, state)
-    lifted = walk.convert("", model)
-    walk.require_all(f"lifted to n={n}")
+    if isinstance(model, tuple) and any(isinstance(part, eqx.nn.State) for part in model):
+        raise ValueError("`model` (=tuple) must be a model without its state: give this as `state`.")
+    if scale > 0:
+        # Large draws take long: what breaks the law is told before the first.
+        eqx.filter_eval_shape(lambda: _lifted(model, Lifting(_TABLE, _otherwise, model, n, 0.0, None, state)))
+    lifted = _lifted(model, Lifting(_TABLE, _otherwise, model, n, scale, key, state))
     return lifted if state is None else eqx.nn.make_with_state(lambda: lifted)()
+
+
+def _lifted(model: Any, walk: Lifting) -> Any:
+    lifted = walk.convert("", model)
+    walk.require_all(f"lifted to n={walk.side}")
+    return lifted
 
 
 def _otherwise(walk: Any, path: str, layer: Any) -> Any:
@@ -75,6 +85,8 @@ def _otherwise(walk: Any, path: str, layer: Any) -> Any:
         return layer
     if not callable(layer):
         raise Unfit("it is no layer")
+    if type(layer).__module__.startswith("equinox."):
+        raise Unfit("it takes numbers, and no matrices: take it over with `from_equinox` first")
     raise Unfit("it is not known to give for X ⊗ J what it gives for X, ⊗ J")
 
 
@@ -82,7 +94,12 @@ def _encoder(walk: Lifting, path: str, layer: Any) -> Any:
     walk.n = layer.n * walk.k
     if isinstance(layer, nn.Tile) or (isinstance(layer, nn.Fold) and layer.n == 1):
         return nn.Tile(walk.n)
-    return nn.Sequential([layer, nn.Lambda(partial(with_ones, k=walk.k))])
+    return SpreadEncoder(layer, walk.k)
+
+
+def _spread(walk: Lifting, path: str, layer: SpreadEncoder) -> SpreadEncoder:
+    walk.n = layer.n * walk.k
+    return SpreadEncoder(layer.layer, layer.k * walk.k)
 
 
 def _divided(walk: Lifting, path: str, layer: Any) -> nn.Sequential:
@@ -95,9 +112,14 @@ def _mean(walk: Lifting, path: str, layer: nn.Mean) -> nn.Mean:
     return layer
 
 
-def _flatten(walk: Lifting, path: str, layer: Any) -> Any:
+def _flatten(walk: Lifting, path: str, layer: Any) -> MeansReadOut:
     walk.n = None
-    return nn.Sequential([nn.Lambda(partial(block_means, k=walk.k)), layer])
+    return MeansReadOut(layer, walk.k)
+
+
+def _means(walk: Lifting, path: str, layer: MeansReadOut) -> MeansReadOut:
+    walk.n = None
+    return MeansReadOut(layer.layer, layer.k * walk.k)
 
 
 def _sum(walk: Lifting, path: str, layer: nn.Sum) -> Any:
@@ -143,9 +165,12 @@ def _pools() -> dict[type, Convert]:
 _TABLE: dict[type, Convert] = {
     **LAYERS,
     **_pools(),
-    **dict.fromkeys((nn.Fold, nn.Tile, nn.Patches, nn.EmbedPixels, nn.EmbedSequence), _encoder),
+    **dict.fromkeys((nn.Fold, nn.Tile, nn.Patches, nn.EmbedPixels, nn.EmbedSequence, EntriesEncoder), _encoder),
+    SpreadEncoder: _spread,
     **dict.fromkeys((nn.Trace, nn.FrobeniusNorm), _divided),
     **dict.fromkeys((nn.Flatten, nn.FlattenBatch), _flatten),
+    MeansReadOut: _means,
+    RavelPlaces: _as_it_is,
     nn.Mean: _mean,
     nn.Sum: _sum,
     nn.Softmax: _softmax,

@@ -7,7 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
+
+from matrinox.contract import AnyArray, contract
 
 
 class EachPlace(eqx.Module):
@@ -61,10 +63,25 @@ class ByEntries(eqx.Module):
         return self.layer(x.reshape(-1, 1, 1)).reshape(x.shape)
 
 
-def ravel_places(x: Array, *, axes: int) -> Array:
-    """`(*batch, *space, p, n, n)` to `(*batch, p · space, n, n)`, in the order of a ravelled `(p, *space)`."""
-    x = jnp.moveaxis(x, -3, -3 - axes)
-    return x.reshape(*x.shape[: -3 - axes], -1, *x.shape[-2:])
+@contract
+class RavelPlaces(eqx.Module):
+    """`(*batch, *space, p, n, n)` to `(*batch, p · space, n, n)`, in the order of a ravelled `(p, *space)`.
+
+    **Arguments:** `axes`: how many axes of space there are.
+    """
+
+    axes: int = eqx.field(static=True)
+
+    def __call__(
+        self, x: Float[AnyArray, "... _ n n"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "... _ n n"]:
+        """Puts the neurons of all places in a row.
+
+        **Arguments:** `x`: `(*batch, *space, p, n, n)`; `key`: not used.
+        **Returns:** `(*batch, p · space, n, n)`.
+        """
+        x = jnp.moveaxis(x, -3, -3 - self.axes)
+        return x.reshape(*x.shape[: -3 - self.axes], -1, *x.shape[-2:])
 
 
 def ravel_channels_last(x: Array) -> Array:

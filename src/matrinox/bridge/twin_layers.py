@@ -12,17 +12,19 @@ from jaxtyping import PRNGKeyArray
 
 from matrinox import nn
 from matrinox.bridge.entrywise import is_entrywise
+from matrinox.bridge.places import RavelPlaces
+from matrinox.bridge.sides import EntriesEncoder, MeansReadOut, SpreadEncoder
 from matrinox.bridge.walk import Unfit, Walk
 from matrinox.initializers import Initializer, variance_scaling
 from matrinox.rand import KeyStream
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_ENCODERS = (nn.Fold, nn.Tile, nn.Patches, nn.EmbedPixels, nn.EmbedSequence)
+_ENCODERS = (nn.Fold, nn.Tile, nn.Patches, nn.EmbedPixels, nn.EmbedSequence, EntriesEncoder, SpreadEncoder)
 _HEADS = (nn.ClassificationHead, nn.RegressionHead, nn.FlattenLinear)
 _MAPS = (nn.Dense, *_CONVS, nn.Embedding)
 _NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.InstanceNorm, nn.BatchNorm)
 _ONE_NUMBER = (nn.Trace, nn.Mean, nn.FrobeniusNorm)
-_READ_OUTS = (*_ONE_NUMBER, nn.Flatten, nn.FlattenBatch)
+_READ_OUTS = (*_ONE_NUMBER, nn.Flatten, nn.FlattenBatch, MeansReadOut)
 _OF_BATCHES = ("axis_name", "momentum", "per", "inference")
 # All of whose layers have neither weights nor sizes.
 _WITHOUT_SIZES = ("activation", "determinant_activation", "pool", "determinant_pool", "global_pool", "adaptive_pool")
@@ -32,7 +34,8 @@ _IN_TURN = (nn.Sequential, nn.MLP, nn.ConvAct, nn.ConvNormAct, nn.ConvNormActPoo
 class Step(NamedTuple):
     """A layer of the chain, at its path; and, if it gives neurons, how many the model and its twins give.
 
-    `fixed`: so many, as the task has it; `None` for a width that can be chosen, a multiple of `multiple`.
+    `fixed`: so many, as the task has it; `None` for a width that can be chosen, a multiple of `multiple`; `places`: how
+    many of them it puts in a row.
     """
 
     path: str
@@ -40,6 +43,7 @@ class Step(NamedTuple):
     neurons: int | None = None
     fixed: int | None = None
     multiple: int = 1
+    places: int = 1
 
 
 class Plan(NamedTuple):
@@ -58,6 +62,13 @@ class Plan(NamedTuple):
         kinds = [step for step in self.steps if step.neurons is not None]
         return tuple(width for step, width in zip(kinds, widths[1:], strict=True) if step.fixed is None)
 
+    @property
+    def widened(self) -> tuple[str, ...]:
+        """Which of inputs and outputs have a width that can be chosen."""
+        last = [step for step in self.steps if step.neurons is not None][-1]
+        ends = {"inputs": self.start, "outputs": last}
+        return tuple(name for name, step in ends.items() if step.fixed is None)
+
     def build(self, widths: Sequence[int], key: PRNGKeyArray) -> nn.Sequential:
         """The chain of scalar layers of these widths."""
         stream, flows, layers = KeyStream(key), list(widths), []
@@ -65,7 +76,7 @@ class Plan(NamedTuple):
         for step in self.steps:
             behind = flows.pop(0) if step.neurons is not None else before
             layers.append(_rebuilt(step, before, behind, stream))
-            before = behind
+            before = behind * step.places
         return nn.Sequential(layers)
 
 
@@ -82,12 +93,13 @@ def plan_of(chain: nn.Sequential, shapes: Callable[[nn.Sequential], Sequence[Any
     **Arguments:** `chain`: the model; `shapes`: what tells the shape of its input and that behind every layer.
     **Raises:** `ValueError`, naming every layer that has no scalar twin.
     """
-    walk = Walk({}, lambda walk, path, layer: _require_twin(layer))
+    walk = Walk({}, lambda walk, path, layer: _require_twin(layer), argument="model")
     flat = _flat("", chain)
     for path, layer in flat:
         walk.convert(path, layer)
     walk.require_all("twinned with scalar layers")
     sizes = shapes(nn.Sequential([layer for _, layer in flat]))
+    _require_known_shapes(walk, flat, sizes)
     sides = [layer.n for _, layer in flat if isinstance(getattr(layer, "n", None), int)]
     if not sides:
         raise ValueError("`model` must hold a layer of matrices: its twins are of the numbers that these are.")
@@ -99,18 +111,38 @@ def plan_of(chain: nn.Sequential, shapes: Callable[[nn.Sequential], Sequence[Any
         neurons, fixed = None, None
         if isinstance(layer, _ENCODERS):
             neurons = sizes[index + 1][-3]
-            fixed = sizes[index][-1] if isinstance(layer, nn.Fold | nn.Tile) else neurons * layer.n**2
+            own = _unspread(layer)
+            fixed = sizes[index][-1] if isinstance(own, nn.Fold | nn.Tile) else neurons * own.n**2
         elif isinstance(layer, _HEADS):
             neurons = fixed = sizes[index + 1][-1]
         elif isinstance(layer, _MAPS):
             neurons = sizes[index + 1][-3]
             if ends:
-                fixed = neurons * (1 if isinstance(ends[0], _ONE_NUMBER) else layer.n**2)
-        steps.append(Step(path, layer, neurons, fixed, _multiple(flat, multiples, index)))
-    first = next(layer for _, layer in flat if isinstance(layer, (*_MAPS, *_HEADS, *_ENCODERS)))
-    starts = None if isinstance(first, (*_ENCODERS, nn.Embedding)) else sizes[0][-3]
+                side = layer.n // getattr(ends[0], "k", 1)
+                fixed = neurons * (1 if isinstance(ends[0], _ONE_NUMBER) else side**2)
+        places = sizes[index + 1][-3] // sizes[index][-3] if isinstance(layer, RavelPlaces) else 1
+        steps.append(Step(path, layer, neurons, fixed, _multiple(flat, multiples, index), places))
+    first = next((layer for _, layer in flat if isinstance(layer, (*_MAPS, *_HEADS, *_ENCODERS))), None)
+    starts = None if first is None or isinstance(first, (*_ENCODERS, nn.Embedding)) else sizes[0][-3]
     start = Step("", None, starts or 1, None if starts else 1, _multiple(flat, multiples, -1))
     return Plan(tuple(steps), start, sides[0])
+
+
+def _unspread(layer: Any) -> Any:
+    """The encoder, or the read-out, that a lifted model has had."""
+    return layer.layer if isinstance(layer, SpreadEncoder | MeansReadOut) else layer
+
+
+def _require_known_shapes(walk: Walk, flat: Sequence[Any], sizes: Sequence[Any]) -> None:
+    for (path, layer), taken, given in zip(flat, sizes[:-1], sizes[1:], strict=True):
+        if isinstance(layer, (*_HEADS, *_READ_OUTS)):
+            break
+        is_function = isinstance(layer, nn.Lambda) or not isinstance(layer, eqx.Module)
+        if is_function and given != taken:
+            reason = f"its function gives {given} for {taken}, and what it gives for other widths is not known"
+            walk.note(path, layer, Unfit(f"{reason}: use a read-out"))
+            break
+    walk.require_all("twinned with scalar layers")
 
 
 def _multiple(flat: Sequence[Any], multiples: Sequence[int], index: int) -> int:
@@ -135,17 +167,19 @@ def _require_twin(layer: Any) -> Any:
     kind = type(layer)
     if kind in _CONVS and layer.layout != "channel_last":
         raise Unfit(f"its `layout` (={layer.layout!r}) is not that of its twin, 'channel_last'")
-    if kind in (*_MAPS, *_NORMS, *_HEADS, *_ENCODERS, *_READ_OUTS, nn.Dropout, nn.Lambda, nn.Softmax):
+    if kind in (*_MAPS, *_NORMS, *_HEADS, *_ENCODERS, *_READ_OUTS, nn.Dropout, nn.Lambda, nn.Softmax, RavelPlaces):
         return layer
     if kind.__module__.removeprefix("matrinox.nn.") in _WITHOUT_SIZES:
         return layer
     if callable(layer) and not isinstance(layer, eqx.Module) and is_entrywise(layer):
         return layer
+    if kind.__module__.startswith("equinox."):
+        raise Unfit("it is no layer of matrices: take it over with `from_equinox` first")
     raise Unfit("it has no scalar twin: twins are of chains of dense layers, convolutions and what has no weights")
 
 
 def _rebuilt(step: Step, p: int, q: int, stream: KeyStream) -> Any:
-    layer = step.layer
+    layer = _unspread(step.layer)
     key = stream.key(step.path)
     if isinstance(layer, _MAPS):
         return _map(layer, p, q, key)
@@ -153,16 +187,11 @@ def _rebuilt(step: Step, p: int, q: int, stream: KeyStream) -> Any:
         return _head(layer, p, key)
     if isinstance(layer, nn.Fold | nn.Tile):
         return nn.Fold(1)
-    if isinstance(layer, _ENCODERS):
-        return nn.Sequential([layer, nn.Lambda(entries_as_neurons)])
+    if isinstance(layer, _ENCODERS) and not isinstance(layer, EntriesEncoder):
+        return EntriesEncoder(layer)
     if isinstance(layer, _NORMS):
         return _norm(layer, p)
     return layer
-
-
-def entries_as_neurons(x: Array) -> Array:
-    """Each entry as a neuron of its own: `(*batch, p, n, n)` to `(*batch, p·n·n, 1, 1)`."""
-    return x.reshape(*x.shape[:-3], -1, 1, 1)
 
 
 def _map(layer: Any, p: int, q: int, key: PRNGKeyArray) -> Any:

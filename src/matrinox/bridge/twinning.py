@@ -17,6 +17,10 @@ from matrinox.contract import contract
 from matrinox.inspect.flops import count_flops
 
 _SEARCH_STEPS = 24
+_NOTES = {
+    "inputs": "Inputs of the twins are widened too: no encoder sets them.",
+    "outputs": "Outputs of the twins are widened too, as the last of the hidden widths: no read-out sets them.",
+}
 _Count = Callable[[nn.Sequential, tuple[int, ...]], int]
 
 
@@ -25,8 +29,9 @@ class ScalarTwin:
     """A network, and what it costs.
 
     **Arguments:** `model`: the network, a Sequential of n = 1 for a twin; `widths`: neurons that its hidden layers
-    give; `parameters`: how many numbers it learns; `flops`: floating-point operations of one example, forward, as
-    `matrinox.inspect.check` counts them; `state`: numbers behind its hidden layers, for one example.
+    give, and its last one too where no read-out ends the chain; `parameters`: how many numbers it learns; `flops`:
+    floating-point operations of one example, forward, as `matrinox.inspect.check` counts them; `state`: numbers behind
+    these layers, for one example.
     """
 
     model: Any
@@ -40,13 +45,17 @@ class ScalarTwin:
 class Twins:
     """A model of matrix neurons and its scalar twins, which `print` shows in a table, each with its ratios to it.
 
-    **Arguments:** `model`: the one that was given; `same_parameters`, `same_flops`, `same_state`: its twins.
+    **Arguments:** `model`: the one that was given; `same_parameters`, `same_flops`, `same_state`: its twins; `shape`:
+    of what is counted as one example; `widened`: which of `"inputs"` and `"outputs"` are wider in the twins too, as no
+    encoder or read-out sets them.
     """
 
     model: ScalarTwin
     same_parameters: ScalarTwin
     same_flops: ScalarTwin
     same_state: ScalarTwin
+    shape: tuple[int, ...]
+    widened: tuple[str, ...]
 
     def __str__(self) -> str:
         rows: list[tuple[str, ...]] = [("network", "hidden widths", "parameters", "FLOPs per example", "state")]
@@ -56,12 +65,13 @@ class Twins:
             counts = (self._ratio(twin, of) for of in ("parameters", "flops", "state"))
             rows.append((name.replace("_", " "), widths, *counts))
         columns = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
+        lines = [
             "  ".join(
                 cell.ljust(width) if place < 2 else cell.rjust(width) for place, (cell, width) in enumerate(cells)
             )
             for cells in (tuple(zip(row, columns, strict=True)) for row in rows)
-        )
+        ]
+        return "\n".join([*lines, f"One example is all of {self.shape}.", *map(_NOTES.__getitem__, self.widened)])
 
     __repr__ = __str__
 
@@ -77,8 +87,9 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
     They are the model's chain of layers at n = 1, with other widths: with the same parameters (p neurons of n×n
     matrices become about p·n numbers, at 1/n of the operations), with the same operations (√n as wide as that), and
     with the same state (p·n² numbers). All hidden layers are widened by the same factor; where an encoder or a read-out
-    ends the chain, what it takes and gives is the task's and stays, and the factor is the one under which the totals
-    come closest. Widths are whole numbers, so the table gives the ratios that were reached.
+    ends the chain, what it takes and gives is the task's and stays, elsewhere it is widened too, as the table says; and
+    the factor is the one under which the totals come closest. Widths are whole numbers, so the table gives the ratios
+    that were reached.
 
     Scalar networks are those of n = 1 here, not of another library: layers, training and counts are then the same, and
     nothing differs but n. An encoder's patches are given to them as numbers. They start from weights of the gain that
@@ -86,7 +97,7 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
 
     **Arguments:** `model`: a Sequential of dense layers, convolutions, an Embedding, norms, pools and what else has no
     weights, with or without encoder and read-out; or a model that calls its `layers`, such a Sequential, and does no
-    more; `shape`: of one example, the model's `input_shape` where `None`; `key`: for their weights.
+    more; `shape`: of one example, with no batch axes, the model's `input_shape` where `None`; `key`: for their weights.
     **Returns:** a frozen record, whose `same_parameters`, `same_flops` and `same_state` each hold a `model` and its
     `widths`, `parameters`, `flops` and `state`.
     **Raises:** `ValueError`, naming every layer that has no scalar twin, by path and type; for a missing `shape`; and
@@ -100,13 +111,18 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
     """
     chain = model if isinstance(model, nn.Sequential) else chain_of(model)
     if chain is None:
+        is_theirs = type(model).__module__.startswith("equinox.")
+        remedy = "take it over with `from_equinox` first" if is_theirs else "give the Sequential that it holds"
         raise ValueError(
             f"`model` (={type(model).__name__}) must be a Sequential, or a model that calls its `layers`, such a one, "
-            "and does no more: give the Sequential that it holds."
+            f"and does no more: {remedy}."
         )
-    example = getattr(model, "input_shape", None) if shape is None else shape
+    known = getattr(model, "input_shape", None)
+    example = known if shape is None else shape
     if example is None:
         raise ValueError("`shape` (=None) must be given, as the model has no `input_shape`: that of one example.")
+    if known is not None and len(example) > len(known):
+        raise ValueError(f"`shape` (={example}) must be of one example, as {known} is: leave out the batch axes.")
     plan = plan_of(chain, lambda flat: _shapes(flat, example))
     own = plan.chosen([step.neurons or 1 for step in (plan.start, *plan.steps) if step.neurons is not None])
     if not own and plan.start.fixed is not None:
@@ -119,6 +135,8 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
         build.nearest(_parameters, counts[0], plan.n),
         build.nearest(_flops, counts[1], plan.n**1.5),
         build.twin(plan.widths(plan.n**2)),
+        tuple(example),
+        plan.widened,
     )
 
 

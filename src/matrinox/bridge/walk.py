@@ -17,7 +17,7 @@ class Walk:
 
     **Arguments:** `table`: by the type of a layer, what makes another of it, called as `convert(walk, path, layer)`;
     `otherwise`: the same for types that are not in the table, which refuses most; `axes`: space axes of what flows;
-    `n`: side of its matrices, `None` for numbers or where it is not known.
+    `n`: side of its matrices, `None` for numbers or where it is not known; `argument`: what messages call the model.
     """
 
     def __init__(
@@ -28,12 +28,14 @@ class Walk:
         axes: int = 0,
         n: int | None = None,
         state: eqx.nn.State | None = None,
+        argument: str = "layer",
     ):
         self.table = table
         self.otherwise = otherwise
         self.axes = axes
         self.n = n
         self.state = state
+        self.argument = argument
         self.unfit: list[str] = []
 
     def convert(self, path: str, layer: Any) -> Any:
@@ -41,7 +43,20 @@ class Walk:
         try:
             return self.table.get(type(layer), self.otherwise)(self, path, layer)
         except Unfit as reason:
-            self.unfit.append(f"  {path.removeprefix('.') or 'layer'}: {type(layer).__name__}: {reason}.")
+            self.note(path, layer, reason)
+
+    def note(self, path: str, layer: Any, reason: Unfit) -> None:
+        """Notes why a layer cannot be converted."""
+        self.unfit.append(f"  {path.removeprefix('.') or self.argument}: {type(layer).__name__}: {reason}.")
+
+    def tell_side(self, n: int) -> None:
+        """Notes the side of its matrices that a layer tells, which must be that of those that flow here.
+
+        **Raises:** `Unfit`.
+        """
+        before, self.n = self.n, n
+        if before not in (None, n):
+            raise Unfit(f"its matrices are of side {n}, and those that flow in of side n={before}: they must be alike")
 
     def each(self, path: str, layers: tuple[Any, ...]) -> list[Any]:
         """What layers in a row become, each by its index behind `path`."""
@@ -74,7 +89,7 @@ class Walk:
         **Raises:** `ValueError`.
         """
         if self.unfit:
-            raise ValueError(f"`layer` cannot be {verb}, for what is in it:\n" + "\n".join(self.unfit))
+            raise ValueError(f"`{self.argument}` cannot be {verb}, for what is in it:\n" + "\n".join(self.unfit))
 
 
 # The walk is one of the table's own kind, which may know more.
