@@ -3,6 +3,7 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from matrinox import functional, nn
@@ -38,6 +39,10 @@ NO = {
     "two arguments": jnp.add,
     "mean": lambda x: x - jnp.mean(x),
     "constant of a shape": lambda x: x + jnp.arange(3.0),
+    "constant of the very shape": lambda x: x * jnp.ones((2, 3, 3)),
+    "an array of the very shape": jax.jit(lambda x: x * np.arange(18.0).reshape(2, 3, 3)),
+    "a size": lambda x: x / x.shape[-1],
+    "a size in an inner program": jax.jit(lambda x: x * x.size),
 }
 
 

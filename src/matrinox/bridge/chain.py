@@ -1,6 +1,5 @@
 """What a model is that holds a Sequential and calls it: that Sequential, if it does nothing else."""
 
-import re
 from typing import Any
 
 import equinox as eqx
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from matrinox.bridge.entrywise import text_of
 from matrinox.nn.compose import Sequential
 
 
@@ -25,14 +25,9 @@ def chain_of(model: Any) -> Sequential | None:
     same_weights = len(ours.consts) == len(theirs.consts) and all(
         a is b or _are_equal(a, b) for a, b in zip(ours.consts, theirs.consts, strict=True)
     )
-    return layers if same_weights and _text(ours) == _text(theirs) else None
+    return layers if same_weights and text_of(ours) == text_of(theirs) else None
 
 
 def _are_equal(a: Any, b: Any) -> bool:
     # Such as an index that an encoder makes anew for each call; weights are the same arrays.
     return not isinstance(a, jax.Array) and not isinstance(b, jax.Array) and np.array_equal(a, b)
-
-
-def _text(program: Any) -> str:
-    # Functions in it are told with their addresses, which differ from one trace to the next.
-    return re.sub(r"0x[0-9a-f]+", "", str(program))

@@ -1,5 +1,6 @@
 """Whether a function treats each entry of an array by itself: read off the program that JAX traces of it."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,8 +9,9 @@ import jax.numpy as jnp
 
 from matrinox.functional.recurrent import works_by_entries
 
-# An array of matrix neurons, and of two kinds of axes: a function of whole matrices shows on it.
-_SHAPE = (2, 3, 3)
+# Arrays of matrix neurons, with two kinds of axes, so that a function of whole matrices shows; of two shapes, so that
+# one that holds an array of the same shape, or divides by a size, shows too.
+_SHAPES = (2, 3, 3), (5, 7, 7)
 _ENTRYWISE = frozenset(
     "abs acos acosh add add_any and asin asinh atan atan2 atanh broadcast_in_dim cbrt ceil checkpoint clamp"  # noqa: SIM905
     " convert_element_type copy copy_p cos cosh custom_jvp_call custom_vjp_call digamma div eq erf erf_inv erfc"
@@ -29,11 +31,25 @@ def is_entrywise(function: Callable[..., Any]) -> bool:
     """
     if works_by_entries(function):
         return True
+    rules = [_rule(function, shape) for shape in _SHAPES]
+    return None not in rules and rules[0] == rules[1]
+
+
+def text_of(program: Any) -> str:
+    """A program as text, the same for each trace: functions in it are told with their addresses, which differ."""
+    return re.sub(r"0x[0-9a-f]+", "", str(program))
+
+
+def _rule(function: Callable[..., Any], shape: tuple[int, ...]) -> str | None:
+    """What becomes of each entry of an array of this shape; `None` where that is not one rule for each by itself."""
     try:
-        traced = jax.make_jaxpr(lambda x: function(x))(jax.ShapeDtypeStruct(_SHAPE, jnp.float32))
+        traced = jax.make_jaxpr(lambda x: function(x))(jax.ShapeDtypeStruct(shape, jnp.float32))
     except Exception:
-        return False
-    return [out.shape for out in traced.out_avals] == [_SHAPE] and all(map(_is_fit, _programs(traced)))
+        return None
+    is_fit = [out.shape for out in traced.out_avals] == [shape]
+    is_fit = is_fit and all(_is_fit(program, shape) for program in _programs(traced))
+    # Shapes are written with spaces and without.
+    return text_of(traced).replace(" ", "").replace(",".join(map(str, shape)), "") if is_fit else None
 
 
 def _programs(program: Any) -> Iterator[Any]:
@@ -47,10 +63,10 @@ def _programs(program: Any) -> Iterator[Any]:
                     yield from _programs(inner)
 
 
-def _is_fit(program: Any) -> bool:
+def _is_fit(program: Any, shape: tuple[int, ...]) -> bool:
     # Where all is either one number or of the input's shape, and no step moves entries, none can meet another.
     values = [*program.invars, *program.constvars, *(value for step in program.eqns for value in step.outvars)]
     values += [value for step in program.eqns for value in step.invars]
-    return all(value.aval.shape in ((), _SHAPE) for value in values) and all(
+    return all(value.aval.shape in ((), shape) for value in values) and all(
         step.primitive.name in _ENTRYWISE for step in program.eqns
     )
