@@ -8,6 +8,12 @@ import pytest
 
 from matrinox import nn
 from matrinox.bridge import from_equinox, to_equinox
+from matrinox.bridge.running_statistics import share_of_batches
+
+
+def test_the_share_of_batches_starts_at_one_and_grows_to_it_again():
+    shares = share_of_batches(jnp.arange(4), 0.5)
+    np.testing.assert_array_equal(shares, [1, 0.5, 0.75, 0.875])
 
 
 def matrices(x):

@@ -125,6 +125,7 @@ def test_convolutions_norms_heads_and_embeddings_have_twins():
         nn.Embedding(vocabulary=5, p=2, n=2, initializer=zeros, key=KEY),
         nn.FlattenLinear(p=2, features=3, n=2, initializer=zeros, key=KEY),
     )
+    assert twins(chain(words[0]), (), key=KEY).model.flops == 0
     assert twins(words, (), key=KEY).same_state.parameters == 5 * 8 + 8 * 3 + 3
 
 

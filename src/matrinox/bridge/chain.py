@@ -7,17 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from matrinox import nn
 from matrinox.bridge.entrywise import text_of
-from matrinox.nn.compose import Sequential
+
+# What calls its layers in turn, and adds nothing of its own.
+IN_TURN = (nn.Sequential, nn.MLP, nn.ConvAct, nn.ConvNormAct, nn.ConvNormActPool, nn.BasicBlock)
 
 
-def chain_of(model: Any) -> Sequential | None:
+def chain_of(model: Any) -> nn.Sequential | None:
     """The `layers` of a model that gives what they give, such as those of the zoo; `None` for any other.
 
     Both are traced, in inference, on one input of the model's `input_shape`: they must be the same program.
     """
     layers, shape = getattr(model, "layers", None), getattr(model, "input_shape", None)
-    if isinstance(model, Sequential) or not isinstance(layers, Sequential) or shape is None:
+    if isinstance(model, nn.Sequential) or not isinstance(layers, nn.Sequential) or shape is None:
         return None
     whole = eqx.nn.inference_mode(model)
     x = jax.ShapeDtypeStruct(shape, jnp.float32)

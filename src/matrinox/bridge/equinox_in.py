@@ -13,11 +13,13 @@ from jaxtyping import PyTree
 from matrinox import nn
 from matrinox.bridge.build import built, with_arrays
 from matrinox.bridge.entrywise import is_entrywise
+from matrinox.bridge.gates import first_two_exchanged
 from matrinox.bridge.places import ByEntries, EachPlace, RavelPlaces
-from matrinox.bridge.running_statistics import as_running, statistics_of
+from matrinox.bridge.running_statistics import as_running, share_of_batches, statistics_of
 from matrinox.bridge.walk import Convert, Unfit, Walk, refuse
 from matrinox.contract import contract
 from matrinox.functional import identity
+from matrinox.functional.window import spread_size
 
 
 @contract
@@ -131,7 +133,7 @@ def _padding(layer: Any) -> Any:
         )
     if padding != "SAME_LOWER":
         return padding
-    extents = [(size - 1) * step + 1 for size, step in zip(layer.kernel_size, layer.dilation, strict=True)]
+    extents = map(spread_size, layer.kernel_size, layer.dilation)
     return tuple((extent // 2, extent - 1 - extent // 2) for extent in extents)
 
 
@@ -146,8 +148,7 @@ def _lstm(walk: Walk, path: str, layer: Any) -> nn.LSTMCell:
 
 
 def _gru(walk: Walk, path: str, layer: Any) -> nn.GRUCell:
-    # Theirs are in the order r, z, n.
-    weight, bias = (None if gates is None else _first_two_exchanged(gates) for gates in _gates(layer))
+    weight, bias = map(first_two_exchanged, _gates(layer))
     arrays = {"weight": weight, "bias": bias, "hidden_bias": _matrices(layer, "bias_n", 1)}
     sizes = {"p": layer.input_size, "q": layer.hidden_size, "n": 1}
     return built(nn.GRUCell, arrays, **sizes, use_bias=bias is not None, reset_after=True)
@@ -156,11 +157,6 @@ def _gru(walk: Walk, path: str, layer: Any) -> nn.GRUCell:
 def _gates(layer: Any) -> tuple[Array, Array | None]:
     of_hidden, of_input = _matrices(layer, "weight_hh", 2), _matrices(layer, "weight_ih", 2)
     return jnp.concatenate([jnp.asarray(of_hidden), jnp.asarray(of_input)], 1), _matrices(layer, "bias", 1)
-
-
-def _first_two_exchanged(gates: Array) -> Array:
-    first, second, third = jnp.split(gates, 3)
-    return jnp.concatenate([second, first, third])
 
 
 def _attention(walk: Walk, path: str, layer: Any) -> nn.MultiheadAttention:
@@ -215,7 +211,7 @@ def _batch_norm(walk: Walk, path: str, layer: Any) -> nn.BatchNorm:
     if layer.mode != "batch":
         raise Unfit(f"its `mode` (={layer.mode!r}) trains by running statistics: only 'batch' has a counterpart")
     count = statistics_of(walk, layer.batch_counter)
-    scale = jnp.where(count == 0, 1, 1 - layer.momentum**count)
+    scale = share_of_batches(count, layer.momentum)
     mean, variance = (array[:, None, None] / scale for array in statistics_of(walk, layer.batch_state_index))
     options = {"momentum": layer.momentum, "inference": layer.inference}
     return as_running(_normalising(nn.BatchNorm, layer, layer.input_size, **options), count, mean, variance)

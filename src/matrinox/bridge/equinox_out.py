@@ -7,7 +7,7 @@ import equinox as eqx
 from jaxtyping import PyTree
 
 from matrinox import nn
-from matrinox.bridge.chain import chain_of
+from matrinox.bridge.chain import IN_TURN, chain_of
 from matrinox.bridge.entrywise import is_entrywise
 from matrinox.bridge.folded_maps import MAPS
 from matrinox.bridge.folded_norms import NORMS
@@ -101,12 +101,7 @@ _TABLE: dict[type, Convert] = {
     **MAPS,
     **NORMS,
     **PLACES,
-    nn.Sequential: _sequential,
-    nn.MLP: _sequential,
-    nn.ConvAct: _sequential,
-    nn.ConvNormAct: _sequential,
-    nn.ConvNormActPool: _sequential,
-    nn.BasicBlock: _sequential,
+    **dict.fromkeys(IN_TURN, _sequential),
     nn.Residual: _residual,
     nn.BranchSum: _several(nn.BranchSum, "branches"),
     nn.Parallel: _several(nn.Parallel, "layers"),

@@ -10,11 +10,12 @@ from jax import Array
 
 from matrinox import nn
 from matrinox.bridge.build import built, with_arrays
+from matrinox.bridge.gates import first_two_exchanged
 from matrinox.bridge.kronecker import written_out
 from matrinox.bridge.places import EachPlace
 from matrinox.bridge.walk import Convert, Unfit, Walk
 from matrinox.functional import sigmoid, tanh
-from matrinox.functional.window import pad_pairs
+from matrinox.functional.window import pad_pairs, spread_size
 
 
 def placed(walk: Walk, layer: Any) -> Any:
@@ -74,7 +75,7 @@ def _conv(kind: Callable[..., Any]) -> Convert:
                     raise Unfit(f"its `{name}` (={getattr(layer, name)}) has no counterpart in eqx.nn.Conv")
         entries = layer.n**2
         bias = None if layer.bias is None else layer.bias.reshape(-1, *(1,) * len(kernel))
-        extents = [(size - 1) * step + 1 for size, step in zip(kernel, layer.dilation, strict=True)]
+        extents = list(map(spread_size, kernel, layer.dilation))
         return built(
             kind,
             {"weight": written_out(layer.weight), "bias": bias},
@@ -107,12 +108,7 @@ def _gru(walk: Walk, path: str, layer: nn.GRUCell) -> eqx.nn.GRUCell:
             "its reset gate acts before the product with h, and that of eqx.nn.GRUCell behind it: build with "
             "reset_after=True"
         )
-    # Theirs are in the order r, z, n.
-    order = jnp.array([1, 0, 2])
-    weight, bias = (
-        None if gates is None else gates.reshape(3, -1, *gates.shape[1:])[order].reshape(gates.shape)
-        for gates in (layer.weight, layer.bias)
-    )
+    weight, bias = map(first_two_exchanged, (layer.weight, layer.bias))
     hidden_bias = layer.hidden_bias
     if bias is not None and hidden_bias is None:
         hidden_bias = jnp.zeros((layer.q, layer.n, layer.n), bias.dtype)

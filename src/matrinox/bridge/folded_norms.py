@@ -10,7 +10,7 @@ from jax import Array
 from matrinox import nn
 from matrinox.bridge.build import built, with_arrays
 from matrinox.bridge.folded_maps import placed
-from matrinox.bridge.running_statistics import statistics_of, with_statistics
+from matrinox.bridge.running_statistics import share_of_batches, statistics_of, with_statistics
 from matrinox.bridge.walk import Convert, Unfit, Walk
 
 
@@ -57,8 +57,7 @@ def _batch_norm(walk: Walk, path: str, layer: nn.BatchNorm) -> eqx.nn.BatchNorm:
         raise Unfit("its statistics are of whole neurons (per='neuron'): eqx.nn.BatchNorm has them for each feature")
     walk.tell_side(layer.n)
     count, mean, variance = statistics_of(walk, layer.statistics)
-    # Theirs are divided by this when they are used.
-    scale = jnp.where(count == 0, 1, 1 - layer.momentum**count)
+    scale = share_of_batches(count, layer.momentum)
     arrays = _both_or_none(layer)
     norm = eqx.nn.BatchNorm(
         layer.p * layer.n**2,

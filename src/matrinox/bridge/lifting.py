@@ -9,11 +9,11 @@ from jax import Array
 from jaxtyping import PRNGKeyArray
 
 from matrinox import nn
-from matrinox.bridge.chain import chain_of
+from matrinox.bridge.chain import IN_TURN, chain_of
 from matrinox.bridge.entrywise import is_entrywise
 from matrinox.bridge.lifted_layers import LAYERS, Lifting
 from matrinox.bridge.places import RavelPlaces
-from matrinox.bridge.sides import EntriesEncoder, MeansReadOut, SpreadEncoder
+from matrinox.bridge.sides import ENCODERS, EntriesEncoder, MeansReadOut, SpreadEncoder
 from matrinox.bridge.walk import Convert, Unfit, beside, inside
 from matrinox.contract import contract
 
@@ -165,7 +165,7 @@ def _pools() -> dict[type, Convert]:
 _TABLE: dict[type, Convert] = {
     **LAYERS,
     **_pools(),
-    **dict.fromkeys((nn.Fold, nn.Tile, nn.Patches, nn.EmbedPixels, nn.EmbedSequence, EntriesEncoder), _encoder),
+    **dict.fromkeys((*ENCODERS, EntriesEncoder), _encoder),
     SpreadEncoder: _spread,
     **dict.fromkeys((nn.Trace, nn.FrobeniusNorm), _divided),
     **dict.fromkeys((nn.Flatten, nn.FlattenBatch), _flatten),
@@ -176,7 +176,7 @@ _TABLE: dict[type, Convert] = {
     nn.Softmax: _softmax,
     nn.Lambda: _lambda,
     nn.Dropout: _as_it_is,
-    **dict.fromkeys((nn.Sequential, nn.MLP, nn.ConvAct, nn.ConvNormAct, nn.ConvNormActPool, nn.BasicBlock), inside),
+    **dict.fromkeys(IN_TURN, inside),
     **dict.fromkeys((nn.Residual, nn.BranchSum, nn.Parallel), beside),
     **dict.fromkeys((nn.Stack, nn.Recurrent, nn.StackedRecurrent, nn.Bidirectional), inside),
     **dict.fromkeys((nn.TransformerEncoderBlock, nn.TransformerDecoderBlock), inside),

@@ -24,6 +24,11 @@ def with_statistics(layer: Any, field: str, kept: Any) -> Any:
     return eqx.tree_at(lambda layer: getattr(layer, field), layer, eqx.nn.StateIndex(kept))
 
 
+def share_of_batches(count: Array, momentum: float) -> Array:
+    """How much of Equinox's running statistics comes of batches: it divides by this when they are used."""
+    return jnp.where(count == 0, 1, 1 - momentum**count)
+
+
 def as_running(layer: Any, count: Array, mean: Array, variance: Array) -> Any:
     """A `BatchNorm` of matrix neurons that has seen so many batches."""
     kept = layer.statistics.init

@@ -7,8 +7,11 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, PRNGKeyArray
 
+from matrinox import nn
 from matrinox.bridge.kronecker import block_means, with_ones
 from matrinox.contract import AnyArray, contract
+
+ENCODERS = (nn.Fold, nn.Tile, nn.Patches, nn.EmbedPixels, nn.EmbedSequence)
 
 
 @contract

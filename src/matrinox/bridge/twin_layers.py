@@ -11,15 +11,16 @@ from jax import Array
 from jaxtyping import PRNGKeyArray
 
 from matrinox import nn
+from matrinox.bridge.chain import IN_TURN
 from matrinox.bridge.entrywise import is_entrywise
 from matrinox.bridge.places import RavelPlaces
-from matrinox.bridge.sides import EntriesEncoder, MeansReadOut, SpreadEncoder
+from matrinox.bridge.sides import ENCODERS, EntriesEncoder, MeansReadOut, SpreadEncoder
 from matrinox.bridge.walk import Unfit, Walk
 from matrinox.initializers import Initializer, variance_scaling
 from matrinox.rand import KeyStream
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_ENCODERS = (nn.Fold, nn.Tile, nn.Patches, nn.EmbedPixels, nn.EmbedSequence, EntriesEncoder, SpreadEncoder)
+_ENCODERS = (*ENCODERS, EntriesEncoder, SpreadEncoder)
 _HEADS = (nn.ClassificationHead, nn.RegressionHead, nn.FlattenLinear)
 _MAPS = (nn.Dense, *_CONVS, nn.Embedding)
 _NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.InstanceNorm, nn.BatchNorm)
@@ -28,7 +29,6 @@ _READ_OUTS = (*_ONE_NUMBER, nn.Flatten, nn.FlattenBatch, MeansReadOut)
 _OF_BATCHES = ("axis_name", "momentum", "per", "inference")
 # All of whose layers have neither weights nor sizes.
 _WITHOUT_SIZES = ("activation", "determinant_activation", "pool", "determinant_pool", "global_pool", "adaptive_pool")
-_IN_TURN = (nn.Sequential, nn.MLP, nn.ConvAct, nn.ConvNormAct, nn.ConvNormActPool)
 
 
 class Step(NamedTuple):
@@ -159,7 +159,7 @@ def _flat(path: str, chain: Any) -> list[tuple[str, Any]]:
         where = f"{path}.layers[{index}]"
         # Its statistics may be in a state that is not here: a fresh one has its sizes.
         part = _norm(layer, layer.p, layer.n) if isinstance(layer, nn.BatchNorm) else layer
-        layers += _flat(where, layer) if type(layer) in _IN_TURN else [(where, part)]
+        layers += _flat(where, layer) if type(layer) in IN_TURN else [(where, part)]
     return layers
 
 

@@ -183,7 +183,8 @@ class _Builder:
             middle = (low + high) / 2
             low, high = (middle, high) if self.count(of, self.plan.widths(middle)) < wanted else (low, middle)
         ends = self.plan.widths(low), self.plan.widths(high)
-        return self.twin(min(ends, key=lambda widths: abs(math.log(self.count(of, widths) / wanted))))
+        # What only looks up rows has no operations.
+        return self.twin(min(ends, key=lambda widths: abs(math.log(max(self.count(of, widths), 1) / max(wanted, 1)))))
 
 
 def _example(shape: tuple[int, ...], chain: nn.Sequential) -> jax.ShapeDtypeStruct:

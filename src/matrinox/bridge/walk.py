@@ -56,9 +56,8 @@ class Walk:
         """
         before, self.n = self.n, n
         if before not in (None, n):
-            raise Unfit(
-                f"its matrices are of side {n}, and those that flow in of side n={before}: leave out `n` where layers tell"
-            )
+            flows = f"those that flow in of side n={before}"
+            raise Unfit(f"its matrices are of side {n}, and {flows}: leave out `n` where layers tell it")
 
     def each(self, path: str, layers: tuple[Any, ...]) -> list[Any]:
         """What layers in a row become, each by its index behind `path`."""
