@@ -12,12 +12,13 @@ from jaxtyping import Float, PRNGKeyArray
 from matrinox.contract import AnyArray, contract
 
 
+@contract
 class EachPlace(eqx.Module):
     """A layer of `(features)` at each place of `(features, *space)`, as layers of matrix neurons are."""
 
     layer: Callable[..., Any]
 
-    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+    def __call__(self, x: Float[AnyArray, "_ *space"], *, key: PRNGKeyArray | None = None) -> Float[Array, "_ *space"]:
         """Applies the layer at each place.
 
         **Arguments:** `x`: `(features, *space)`; `key`: not used.
@@ -27,6 +28,7 @@ class EachPlace(eqx.Module):
         return y.reshape(-1, *x.shape[1:])
 
 
+@contract
 class Rearranged(eqx.Module):
     """A layer without weights, which moves or adds entries of matrix neurons, on the features that these are.
 
@@ -38,7 +40,7 @@ class Rearranged(eqx.Module):
     n: int | None = eqx.field(static=True)
     gives_matrices: bool = eqx.field(static=True)
 
-    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+    def __call__(self, x: Float[AnyArray, "_ ..."], *, key: PRNGKeyArray | None = None) -> Float[Array, "_ ..."]:
         """Applies the layer.
 
         **Arguments:** `x`: `(features, *space)`; `key`: not used.
@@ -49,12 +51,13 @@ class Rearranged(eqx.Module):
         return jnp.moveaxis(y.reshape(*y.shape[:-3], -1) if self.gives_matrices else y, -1, 0)
 
 
+@contract
 class ByEntries(eqx.Module):
     """A layer of matrix neurons that treats each entry by itself, on an array of any shape."""
 
     layer: Callable[..., Any]
 
-    def __call__(self, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+    def __call__(self, x: Float[AnyArray, "*axes"], *, key: PRNGKeyArray | None = None) -> Float[Array, "*axes"]:
         """Applies the layer.
 
         **Arguments:** `x`: of any shape; `key`: not used.
