@@ -112,7 +112,11 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
     chain = model if isinstance(model, nn.Sequential) else chain_of(model)
     if chain is None:
         is_theirs = type(model).__module__.startswith("equinox.")
-        remedy = "take it over with `from_equinox` first" if is_theirs else "give the Sequential that it holds"
+        remedy = (
+            "it is one of Equinox, so take it over with `from_equinox` first"
+            if is_theirs
+            else "give the Sequential that it holds"
+        )
         raise ValueError(
             f"`model` (={type(model).__name__}) must be a Sequential, or a model that calls its `layers`, such a one, "
             f"and does no more: {remedy}."
