@@ -169,7 +169,7 @@ def test_a_model_of_the_zoo_knows_the_shape_of_its_input():
         ),
         (
             lambda: twins(eqx.nn.MLP(2, 2, 2, 1, key=KEY), (2,), key=KEY),
-            r"`model` \(=MLP\) must be a Sequential, .*: it is one of Equinox, so take it over with `from_equinox` first",
+            r"`model` \(=MLP\) must be a Sequential, .*: it is one of Equinox, so take it over with `from_eq",
         ),
         (
             lambda: twins(chain(dense(1, 1), eqx.nn.Linear(1, 1, key=KEY)), (1, 2, 2), key=KEY),
