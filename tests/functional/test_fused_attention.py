@@ -81,6 +81,18 @@ def test_what_the_fused_kernel_does_not_take_goes_to_xla(gpu, monkeypatch):
     assert kernels(attention(), *same())[0] == []
 
 
+@pytest.mark.parametrize("fault", [RuntimeError("cuDNN is not detected."), ValueError("Q must have a rank of 4")])
+def test_a_fault_is_not_taken_for_what_the_kernel_does_not_take(fault, monkeypatch):
+    def fail():
+        raise fault
+
+    monkeypatch.setattr(fused_attention, "compute_capability", lambda: (9, 0))
+    monkeypatch.setattr(cudnn, "check_cudnn_version", fail)
+    with pytest.raises(type(fault), match=str(fault)):
+        jax.eval_shape(attention(), TOKENS, TOKENS, TOKENS)
+    assert kernels(attention(implementation="xla"), TOKENS, TOKENS, TOKENS) == ([], True)
+
+
 def test_the_fused_kernel_by_name_says_why_it_cannot_be(gpu, monkeypatch):
     def refused(why, Q=TOKENS, **options):
         with pytest.raises(ValueError, match=rf"`implementation` \(='cudnn'\) cannot compute .*{why}"):

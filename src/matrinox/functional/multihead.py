@@ -44,7 +44,8 @@ def multihead_attention(
     **Returns:** `(*batch, t, p, n, n)`; softmax and sums are taken in float32 for half precision.
     **Raises:** `ContractError` for axes that differ or do not broadcast, and for kv neurons that are not whole heads;
     `ValueError` if `heads` does not divide p, or the heads of `K` those of `Q`, for a `chunk` below 1, for a rate out
-    of range or without a key, where there is no key token, and for `"cudnn"` where it cannot be.
+    of range or without a key, where there is no key token, and for `"cudnn"` where it cannot be; JAX's `RuntimeError`
+    on an NVIDIA GPU without cuDNN, where `"xla"` can be chosen.
     **Source:** Vaswani et al. 2017, arXiv 1706.03762; Ainslie et al. 2023, arXiv 2305.13245; in chunks, Rabe and
     Staats 2021, arXiv 2112.05682.
     """
