@@ -33,21 +33,13 @@ class GradientCosts:
             return self._known[question]
         except (KeyError, TypeError, ValueError):
             # Not asked yet, or of leaves that cannot be told apart.
-            found = _traced(skeleton, method)
+            found = _flops_of_gradient(skeleton, method)
         with suppress(TypeError):
             self._known[question] = found
         return found
 
 
-def _traced(skeleton: Any, method: str) -> int | None:
-    try:
-        return _flops_of_gradient(skeleton, method)
-    except Exception:
-        # The call itself has been traced already: it is the gradient that has no rule, or no place of its own.
-        return None
-
-
-def _flops_of_gradient(skeleton: Any, method: str) -> int:
+def _flops_of_gradient(skeleton: Any, method: str) -> int | None:
     variables, others = eqx.partition(skeleton, is_inexact, is_leaf=is_state)
 
     def call(variables: Any, others: Any) -> list[Any]:
@@ -58,8 +50,12 @@ def _flops_of_gradient(skeleton: Any, method: str) -> int:
         outputs, pull = jax.vjp(lambda variables: call(variables, others), variables)
         return outputs, pull(cotangents)
 
-    forward, outputs = _program(call, variables, others)
-    both, _ = _program(call_and_gradient, variables, others, outputs)
+    try:
+        forward, outputs = _program(call, variables, others)
+        both, _ = _program(call_and_gradient, variables, others, outputs)
+    except Exception:
+        # The call itself has been traced already: it is the gradient that has no rule, or no place of its own.
+        return None
     return count_flops(_needed(both)) - count_flops(_needed(forward))
 
 
