@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Jaxpr
 
 from matrinox.functional.recurrent import works_by_entries
+from matrinox.inspect.programs import programs_in
 
 # Arrays of matrix neurons, with two kinds of axes, so that a function of whole matrices shows; of two shapes, so that
 # one that holds an array of the same shape, or divides by a size, shows too.
@@ -47,20 +49,17 @@ def _rule(function: Callable[..., Any], shape: tuple[int, ...]) -> str | None:
     except Exception:
         return None
     is_fit = [out.shape for out in traced.out_avals] == [shape]
-    is_fit = is_fit and all(_is_fit(program, shape) for program in _programs(traced))
+    is_fit = is_fit and all(_is_fit(program, shape) for program in _programs(traced.jaxpr))
     # Shapes are written with spaces and without.
     return text_of(traced).replace(" ", "").replace(",".join(map(str, shape)), "") if is_fit else None
 
 
-def _programs(program: Any) -> Iterator[Any]:
+def _programs(program: Jaxpr) -> Iterator[Jaxpr]:
     """A program and those that its steps call."""
-    program = getattr(program, "jaxpr", program)
     yield program
     for step in program.eqns:
-        for value in step.params.values():
-            for inner in value if isinstance(value, list | tuple) else (value,):
-                if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
-                    yield from _programs(inner)
+        for inner in programs_in(step):
+            yield from _programs(inner)
 
 
 def _is_fit(program: Any, shape: tuple[int, ...]) -> bool:
