@@ -6,7 +6,7 @@ import numpy as np
 
 from matrinox.contract import contract
 from matrinox.contract.nearest import nearest
-from matrinox.data.loader import DataSet
+from matrinox.data.examples import DataSet
 
 
 def list_builtin() -> tuple[str, ...]:

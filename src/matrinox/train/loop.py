@@ -15,8 +15,8 @@ from jax import Array, lax
 from jaxtyping import Float, Integer, PRNGKeyArray, PyTree, Shaped
 
 from matrinox.contract import AnyArray, contract
+from matrinox.data import DataSet, minibatches
 from matrinox.data.augment import shift_images
-from matrinox.data.loader import DataSet, minibatches
 from matrinox.io.config import check_config
 from matrinox.train.freeze import Frozen
 from matrinox.train.optim import AdamW

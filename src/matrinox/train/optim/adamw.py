@@ -10,10 +10,11 @@ from jaxtyping import PyTree
 
 from matrinox.contract import contract
 from matrinox.io.config import check_config
+from matrinox.train.optim.base import Optimiser
 
 
 @dataclass(frozen=True)
-class AdamW:
+class AdamW(Optimiser):
     """AdamW under a learning rate that rises linearly to its peak and falls to zero along a cosine.
 
     **Arguments:** `learning_rate`: the peak; `weight_decay`: applied to everything but biases; `warmup`: the share of
@@ -37,7 +38,7 @@ class AdamW:
             raise ValueError(f"`warmup` (={self.warmup}) must be from 0 to below 1: it is a share of the steps.")
 
     @contract
-    def schedule(self, steps: int) -> optax.Schedule:
+    def schedule(self, steps: int, *, steps_per_epoch: int = 1) -> optax.Schedule:
         """The learning rate as a function of the step, over a run of `steps`.
 
         **Raises:** `ValueError` if `steps` is below 1.
@@ -49,7 +50,7 @@ class AdamW:
         return optax.warmup_cosine_decay_schedule(0.0 if rise else self.learning_rate, self.learning_rate, rise, steps)
 
     @contract
-    def build(self, steps: int) -> optax.GradientTransformation:
+    def build(self, steps: int, *, steps_per_epoch: int = 1) -> optax.GradientTransformation:
         """The transformation for a run of `steps`.
 
         **Raises:** `ValueError` if `steps` is below 1.

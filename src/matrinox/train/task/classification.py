@@ -1,18 +1,21 @@
-"""Tasks: what a model is to do, as a loss to lower and a measure to report."""
+"""Classification: one of several classes for each input."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional import cross_entropy
 from matrinox.io.config import check_config
+from matrinox.train.task.base import Tally, Task
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Task):
     """One of several classes for each input: cross-entropy to lower, accuracy to report.
 
     **Arguments:** `label_smoothing`: how much of each target is spread evenly over all classes, from 0 to below 1.
@@ -20,6 +23,9 @@ class Classification:
     """
 
     label_smoothing: float = 0.0
+
+    headline = "accuracy"
+    percent = True
 
     def __post_init__(self):
         check_config(self)
@@ -61,3 +67,19 @@ class Classification:
         **Raises:** `ContractError` if the leading axes differ or the targets are not integers.
         """
         return self.predict(logits) == jnp.asarray(targets)
+
+    @contract
+    def tally(self, outputs: Float[AnyArray, "*batch classes"], targets: Integer[AnyArray, "*batch"]) -> Tally:
+        """Sums of the loss, of hits and of examples.
+
+        **Arguments:** `outputs`: logits `(*batch, classes)`; `targets`: `(*batch,)`.
+        **Returns:** 0-d arrays `loss`, `hits`, `examples`.
+        **Raises:** `ContractError` if the leading axes differ or the targets are not integers.
+        """
+        examples = jnp.asarray(targets.size, jnp.float32)
+        hits = jnp.sum(self.hits(outputs, targets))
+        return {"loss": self.loss(outputs, targets) * examples, "hits": hits, "examples": examples}
+
+    def report(self, tally: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """The mean loss, and the share of hits as `accuracy`."""
+        return {name: float(tally[sums] / tally["examples"]) for name, sums in (("loss", "loss"), ("accuracy", "hits"))}

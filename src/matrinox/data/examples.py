@@ -1,0 +1,131 @@
+"""Examples: what is trained on, asked for by number, also while tracing; `DataSet` holds them in memory."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.core import Tracer
+from jaxtyping import Integer, PyTree, Shaped
+
+from matrinox.contract import AnyArray, contract
+
+
+class Examples(eqx.Module):
+    """Inputs and targets by number, from 0 to below `len(examples)`, inside compiled programs too.
+
+    What is held on disk or comes as a stream is a `Loader` instead.
+    """
+
+    name: eqx.AbstractVar[str]
+    """What the examples are called in logs."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def gather(self, rows: Array) -> tuple[PyTree, PyTree]:
+        """The examples of these numbers, which nothing checks: it is called while tracing.
+
+        **Arguments:** `rows`: integers, `(batch,)`.
+        **Returns:** inputs and targets, each with a leading axis `batch`; targets are `None` where there are none.
+        """
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 of what decides the examples, in hexadecimal: equal examples, equal fingerprint."""
+
+
+@contract
+class DataSet(Examples):
+    """Examples held in memory: `inputs[i]` belongs with `targets[i]`.
+
+    **Arguments:** `inputs`: `(examples, …)`; `targets`: `(examples, …)`, for classification class numbers
+    `(examples,)`, or `None` for a task that makes its own; `name`: what the examples are called in logs.
+    **Raises:** `ContractError` if there are not as many inputs as targets.
+    """
+
+    inputs: Shaped[Array, "examples ..."]
+    targets: Shaped[Array, "examples ..."] | None
+    name: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        inputs: Shaped[AnyArray, "examples ..."],
+        targets: Shaped[AnyArray, "examples ..."] | None = None,
+        *,
+        name: str = "data",
+    ):
+        self.inputs = jnp.asarray(inputs)
+        self.targets = None if targets is None else jnp.asarray(targets)
+        self.name = name
+
+    @staticmethod
+    def of_samples(samples: Sequence[Any], *, name: str = "samples") -> "DataSet":
+        """Samples one by one as a data set.
+
+        **Arguments:** `samples`: pairs `(input, target)` of arrays or numbers, all of one shape; `name`: as above.
+        **Returns:** a data set of `len(samples)` examples, in that order.
+        **Raises:** `ValueError` if there is none, one is no pair, or one is of another shape than the first.
+        """
+        if not samples:
+            raise ValueError("`samples` has 0 samples, which must be 1 or more: give pairs (input, target).")
+        columns: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        for number, sample in enumerate(samples):
+            if not isinstance(sample, tuple | list) or len(sample) != 2:
+                raise ValueError(
+                    f"`samples[{number}]` (={type(sample).__name__}) must be a pair (input, target): give both."
+                )
+            for what, column, value in zip(("input", "target"), columns, sample, strict=True):
+                array = np.asarray(value)
+                if column and array.shape != column[0].shape:
+                    raise ValueError(
+                        f"the {what} of `samples[{number}]` has shape {array.shape}, which must be that of "
+                        f"`samples[0]`, {column[0].shape}: bring all samples to one shape."
+                    )
+                column.append(array)
+        return DataSet(*(np.stack(column) for column in columns), name=name)
+
+    def __len__(self) -> int:
+        return self.inputs.shape[0]
+
+    def gather(self, rows: Integer[AnyArray, " batch"]) -> tuple[PyTree, PyTree]:
+        """The inputs and targets of these numbers; see `take` for a data set of them, with numbers that are checked.
+
+        **Arguments:** `rows`: `(batch,)`.
+        **Returns:** inputs and targets, `(batch, …)`; `None` for targets that there are not.
+        **Raises:** `ContractError` if `rows` is not one axis of integers.
+        """
+        return self.inputs[rows], None if self.targets is None else self.targets[rows]
+
+    def take(self, indices: Integer[AnyArray, " count"]) -> "DataSet":
+        """The examples at `indices`, in that order.
+
+        **Arguments:** `indices`: `(count,)`, each from 0 to below the number of examples.
+        **Returns:** a data set of `count` examples.
+        **Raises:** `ContractError` if `indices` is not one axis of integers; `IndexError` if one is out of range, but
+        under `jit`, where no value is known.
+        """
+        if not isinstance(indices, Tracer):
+            numbers = np.asarray(indices)
+            outside = numbers[(numbers < 0) | (numbers >= len(self))]
+            if outside.size:
+                raise IndexError(
+                    f"`indices` holds {outside[0]}, and there are {len(self)} examples: "
+                    f"choose indices from 0 to below {len(self)}."
+                )
+        return DataSet(*self.gather(indices), name=self.name)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over dtype, shape and bytes of inputs and targets, in hexadecimal: equal data, equal fingerprint."""
+        digest = hashlib.sha256()
+        for array in (self.inputs, self.targets):
+            if array is not None:
+                values = np.asarray(array)
+                digest.update(f"{values.dtype.str}{values.shape}".encode())
+                digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()

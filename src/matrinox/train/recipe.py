@@ -1,0 +1,84 @@
+"""Recipes: how to train, as plain data: everything but the model, the examples and the seed."""
+
+import dataclasses
+import json
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from beartype.door import is_bearable
+from jax import Array
+from jaxtyping import PRNGKeyArray
+
+from matrinox.train.optim import AdamW, Optimiser
+from matrinox.train.task import Classification, Task
+
+Augmentation = Callable[[PRNGKeyArray, Array], Array]
+"""A change of the inputs of a minibatch that leaves its targets as they are: `augmentation(key, inputs)`."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: everything but the model, the data and the seed.
+
+    **Arguments:** `steps` or `epochs`: of the optimiser, in all, or how often every example is seen: give one;
+    `batch`: examples in a minibatch, where a loader does not say it; `task`; `optimiser`; `augment`: changes of the
+    inputs, one behind the other; `accumulate`: how many minibatches the gradient of one step is averaged over;
+    `precision`: what the model computes in, with parameters and statistics in float32 either way; `average`: the decay
+    of a moving average of the weights, such as 0.999, which is then what is evaluated and kept; `steps_per_round`: after
+    how many steps the model is evaluated, logged and written, by default an epoch; `steps_per_call`: how many steps one
+    compiled call takes at most, by default a round; `patience`: after how many rounds without a lower validation loss
+    the run ends.
+    **Raises:** `ValueError` for a value of another type or out of range.
+    """
+
+    steps: int | None = None
+    batch: int = 64
+    steps_per_round: int | None = None
+    task: Task = field(default_factory=Classification)
+    optimiser: Optimiser = field(default_factory=AdamW)
+    epochs: int | None = None
+    augment: tuple[Augmentation, ...] = ()
+    accumulate: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+    average: float | None = None
+    steps_per_call: int | None = None
+    patience: int | None = None
+
+    def __post_init__(self):
+        for name, hint in typing.get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if not is_bearable(value, hint) or isinstance(value, bool):
+                raise ValueError(f"`{name}` (={value!r}) must be {_spelt(hint)}: see `help(Recipe)`.")
+            if type(value) is int and value < 1:
+                raise ValueError(f"`{name}` (={value}) must be at least 1: choose a larger number.")
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(
+                f"`steps` (={self.steps}) or `epochs` (={self.epochs}) must be given: give one of the two."
+            )
+        if self.average is not None and not 0 < self.average < 1:
+            raise ValueError(f"`average` (={self.average}) must be between 0 and 1: 0.999 is common.")
+
+    def described(self) -> dict[str, Any]:
+        """The recipe as a log holds it: tuples as lists, each config within by its `kind` and fields."""
+        return plain(self)
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """A dataclass as JSON gives it back: tuples as lists, each dataclass within by its `kind` and fields."""
+    return {each.name: _plain_value(getattr(settings, each.name)) for each in dataclasses.fields(settings)}
+
+
+def _plain_value(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {"kind": type(value).__name__, **plain(value)}
+    if isinstance(value, tuple | list):
+        return [_plain_value(each) for each in value]
+    if callable(value):
+        return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else repr(value)
+    return json.loads(json.dumps(value))
+
+
+def _spelt(hint: Any) -> str:
+    return getattr(hint, "__name__", str(hint)).replace("matrinox.train.", "").replace("typing.", "")

@@ -1,0 +1,5 @@
+"""Tasks: what a model is to do, as a loss to lower and figures to report."""
+
+from matrinox.train.task.base import Tally as Tally
+from matrinox.train.task.base import Task as Task
+from matrinox.train.task.classification import Classification as Classification

@@ -1,0 +1,64 @@
+"""What every task is: a loss to lower, and figures that add up over minibatches."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from jax import Array
+from jaxtyping import PRNGKeyArray, PyTree
+
+Tally = dict[str, Array]
+"""Sums over examples, by name: the tallies of two minibatches are added entry by entry."""
+
+
+class Task(ABC):
+    """What a model is to do. A subclass is a frozen dataclass of numbers and choices, so that a log can tell it.
+
+    A minibatch goes through `prepare`, the model and `loss` in training; through `prepare`, the model and `tally` in
+    evaluation, where the tallies of all minibatches are added up and `report` makes figures of the sums.
+    """
+
+    headline: ClassVar[str] = "loss"
+    """The figure of `report` that says most, for progress and tables."""
+    percent: ClassVar[bool] = False
+    """Whether that figure is a share, shown as a percentage."""
+
+    def prepare(self, inputs: PyTree, targets: PyTree, *, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
+        """What goes into the model, and what is compared with what comes out: by default both as they are.
+
+        A task that makes its own targets (masks, noise, two views) does so here, inside the compiled step.
+
+        **Arguments:** `inputs`, `targets`: of a minibatch, with a leading axis of examples; `key`: of this minibatch.
+        **Returns:** inputs and targets.
+        """
+        del key
+        return inputs, targets
+
+    @abstractmethod
+    def loss(self, outputs: PyTree, targets: PyTree) -> Array:
+        """The mean loss of a minibatch, 0-d.
+
+        **Arguments:** `outputs`: what the model gives; `targets`: what `prepare` gave.
+        """
+
+    @abstractmethod
+    def tally(self, outputs: PyTree, targets: PyTree) -> Tally:
+        """Sums over the examples of a minibatch, of which `report` makes figures.
+
+        **Arguments:** as for `loss`.
+        """
+
+    @abstractmethod
+    def report(self, tally: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Figures of sums over all minibatches: `"loss"` is among them, and `headline`.
+
+        **Arguments:** `tally`: sums as `tally` names them, in float64.
+        """
+
+    def predict(self, outputs: PyTree) -> PyTree:
+        """What the outputs say of each example: by default the outputs themselves.
+
+        **Arguments:** `outputs`: what the model gives.
+        """
+        return outputs
