@@ -1,9 +1,12 @@
 """Loaders: minibatches by position, for examples that need not be in memory."""
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-from jaxtyping import PyTree
+import jax
+from jaxtyping import PRNGKeyArray, PyTree
 
 Batch = tuple[PyTree, PyTree]
 """Inputs and targets of a minibatch, arrays of NumPy with a leading axis of examples; targets may be `None`."""
@@ -39,3 +42,59 @@ class Loader(ABC):
 
         **Returns:** an iterator of inputs and targets `(batch or fewer, …)`.
         """
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 of what decides the minibatches, in hexadecimal: a run goes on with the same alone."""
+
+
+class EpochLoader(Loader):
+    """A loader of `examples` that is read epoch by epoch, each in the order that `key` gives it.
+
+    **Arguments:** `name`; `examples`: how many there are; `batch`: examples in a minibatch, 1 or more; `key`: of the
+    order, or `None` for their own.
+    **Raises:** `ValueError` for a `batch` below 1.
+    """
+
+    def __init__(self, name: str, examples: int, batch: int, key: PRNGKeyArray | None):
+        if batch < 1:
+            raise ValueError(f"`batch` (={batch}) must be 1 or more: choose how many examples a minibatch has.")
+        self.name, self.examples, self.batch, self.key = name, examples, batch, key
+
+    def __len__(self) -> int:
+        return self.examples // self.batch
+
+    @abstractmethod
+    def epoch(self, number: int, first: int) -> Iterator[Batch]:
+        """The minibatches of an epoch, counted from 0, from the minibatch `first` in it on."""
+
+    def batches(self, first: int = 0) -> Iterator[Batch]:
+        """Full minibatches without end, from that position on; those too few for a minibatch end an epoch unseen.
+
+        **Arguments:** `first`: the position to begin at, 0 or more.
+        **Returns:** an iterator of inputs and targets `(batch, …)`.
+        **Raises:** `ValueError` if `first` is negative or there are fewer examples than a minibatch takes.
+        """
+        if first < 0:
+            raise ValueError(f"`first` (={first}) must be 0 or more: count minibatches from 0.")
+        if len(self) == 0:
+            raise ValueError(
+                f"`batch` (={self.batch}) must be between 1 and the number of examples (={self.examples}): choose a "
+                "smaller batch."
+            )
+        return self._endless(first)
+
+    def _endless(self, first: int) -> Iterator[Batch]:
+        number, first = divmod(first, len(self))
+        while True:
+            yield from self.epoch(number, first)
+            number, first = number + 1, 0
+
+    def digest(self, *parts: str | int) -> str:
+        """SHA-256 of what a loader of this kind is made of, of its batch and key."""
+        key = None if self.key is None else [str(jax.random.key_impl(self.key)), self._words(self.key)]
+        return hashlib.sha256(json.dumps([type(self).__name__, *parts, self.batch, key]).encode()).hexdigest()
+
+    @staticmethod
+    def _words(key: PRNGKeyArray) -> list[int]:
+        return jax.random.key_data(key).tolist()

@@ -1,7 +1,18 @@
 """Training: a task, an optimiser, a state, the loop, and the log of a run."""
 
+from matrinox.train.checkpoint import Checkpoints as Checkpoints
+from matrinox.train.checkpoint import Progress as Progress
+from matrinox.train.evaluate import Evaluation as Evaluation
+from matrinox.train.evaluate import apply_model as apply_model
+from matrinox.train.evaluate import evaluate as evaluate
 from matrinox.train.freeze import Frozen as Frozen
 from matrinox.train.freeze import freeze as freeze
+from matrinox.train.hooks import Epoch as Epoch
+from matrinox.train.hooks import Finish as Finish
+from matrinox.train.hooks import Hooks as Hooks
+from matrinox.train.hooks import Round as Round
+from matrinox.train.hooks import Start as Start
+from matrinox.train.hooks import Step as Step
 from matrinox.train.interrupt import ask_to_stop as ask_to_stop
 from matrinox.train.log import Run as Run
 from matrinox.train.log import RunLog as RunLog
@@ -13,15 +24,12 @@ from matrinox.train.log import show_progress as show_progress
 from matrinox.train.log import software as software
 from matrinox.train.log import unpack as unpack
 from matrinox.train.log import write_log as write_log
-from matrinox.train.loop import Evaluation as Evaluation
 from matrinox.train.loop import Fitted as Fitted
-from matrinox.train.loop import Recipe as Recipe
-from matrinox.train.loop import Round as Round
-from matrinox.train.loop import apply_model as apply_model
-from matrinox.train.loop import evaluate as evaluate
 from matrinox.train.loop import fit as fit
-from matrinox.train.loop import train_step as train_step
-from matrinox.train.loop import train_steps as train_steps
 from matrinox.train.optim import AdamW as AdamW
+from matrinox.train.recipe import Augmentation as Augmentation
+from matrinox.train.recipe import Recipe as Recipe
 from matrinox.train.state import TrainState as TrainState
+from matrinox.train.step import Stepper as Stepper
+from matrinox.train.step import Taken as Taken
 from matrinox.train.task import Classification as Classification

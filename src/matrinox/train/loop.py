@@ -1,257 +1,272 @@
-"""The loop: one step, many steps in one compiled call, evaluation, and `fit`, which puts them together."""
+"""`fit`: the pieces of training put together, from the first step to the best model."""
 
 import functools
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax import Array, lax
-from jaxtyping import Float, Integer, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import PRNGKeyArray, PyTree
 
-from matrinox.contract import AnyArray, contract
-from matrinox.data import DataSet, minibatches
-from matrinox.data.augment import shift_images
-from matrinox.io.config import check_config
+from matrinox.contract import contract
+from matrinox.data.examples import DataSet, Examples
+from matrinox.data.loader import Loader
+from matrinox.train.checkpoint import Checkpoints, Progress
+from matrinox.train.evaluate import evaluate
+from matrinox.train.feed import Feed
+from matrinox.train.finite import first_not_finite
 from matrinox.train.freeze import Frozen
-from matrinox.train.optim import AdamW
+from matrinox.train.hooks import Epoch, Finish, Hooks, Round, Start, Step
+from matrinox.train.recipe import Recipe
 from matrinox.train.state import TrainState
-from matrinox.train.task import Classification
+from matrinox.train.step import Stepper
 
-Augmentation = Callable[[PRNGKeyArray, Array], Array]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: everything but the model, the data and the seed.
-
-    **Arguments:** `steps`: of the optimiser, in all; `batch`: examples in a step; `steps_per_round`: how many steps one
-    compiled call takes, after which the model is evaluated; `shift`: by how many pixels images are moved at most;
-    `task`; `optimiser`.
-    **Raises:** `ValueError` for a value of another type or a size out of range.
-    """
-
-    steps: int
-    batch: int = 64
-    steps_per_round: int = 20
-    shift: int = 0
-    task: Classification = field(default_factory=Classification)
-    optimiser: AdamW = field(default_factory=AdamW)
-
-    def __post_init__(self):
-        check_config(self)
-        for name, least in (("steps", 1), ("batch", 1), ("steps_per_round", 1), ("shift", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least {least}: choose a larger number.")
-
-    def augmentation(self) -> Augmentation | None:
-        """What is done to the inputs of a minibatch before a step; `None` for nothing."""
-        return functools.partial(shift_images, pixels=self.shift) if self.shift else None
-
-
-@dataclass(frozen=True)
-class Round:
-    """What is known after a round: steps taken, their mean loss, the next learning rate, and validation."""
-
-    step: int
-    loss: float
-    learning_rate: float
-    validation_loss: float
-    validation_accuracy: float
-
-    def beats(self, other: "Round | None") -> bool:
-        """Whether validation is better: by loss, which is steadier than the accuracy on a few hundred examples."""
-        return other is None or self.validation_loss < other.validation_loss
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A model on a data set: mean loss, accuracy, and the predicted class of each example, `(examples,)`."""
-
-    loss: float
-    accuracy: float
-    predictions: np.ndarray
+Data = Examples | Loader
+_NO_HOOKS = Hooks()
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` gives: the best model by validation loss, its round, all rounds, the last state, if Ctrl-C came."""
+    """What `fit` gives; `print` compares before and after.
+
+    **Arguments:** `model`: the best by validation loss, or the last where nothing was validated; `model_state`: its
+    running statistics, or `None`; `best`: its round; `rounds`: all; `state`: behind the last step; `before`: figures of
+    the model as given, on the validation examples; `reason`: why it ended, `"complete"`, `"interrupted"` (Ctrl-C, or
+    `should_stop`) or `"patience"`; `seconds`: taken, by all runs that this one went on from too.
+    """
 
     model: Any
+    model_state: eqx.nn.State | None
     best: Round
     rounds: tuple[Round, ...]
     state: TrainState
-    interrupted: bool
+    before: dict[str, float]
+    reason: str
+    seconds: float
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was stopped early by Ctrl-C or `should_stop`."""
+        return self.reason == "interrupted"
 
-@contract
-def train_step(
-    state: TrainState,
-    inputs: Shaped[AnyArray, "batch ..."],
-    targets: Shaped[AnyArray, "batch ..."],
-    *,
-    task: Classification,
-    optimiser: optax.GradientTransformation,
-    augment: Augmentation | None = None,
-) -> tuple[TrainState, Float[Array, ""]]:
-    """One step: gradient of the task's loss on a minibatch, and the optimiser's update.
-
-    **Arguments:** `state`; `inputs`, `targets`: `(batch, …)`; `task`, `optimiser`; `augment`: changes the inputs first.
-    **Returns:** the next state, and the loss before the step, 0-d.
-    **Raises:** `ContractError` if there are not as many inputs as targets.
-    """
-    augment_key, model_key = jax.random.split(state.step_key())
-    x = jnp.asarray(inputs) if augment is None else augment(augment_key, jnp.asarray(inputs))
-    parameters, rest = eqx.partition(state.model, eqx.is_inexact_array)
-
-    def loss_of(parameters: PyTree) -> Array:
-        return task.loss(eqx.combine(parameters, rest)(x, key=model_key), targets)
-
-    loss, gradient = jax.value_and_grad(loss_of)(parameters)
-    updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, parameters)
-    model = eqx.apply_updates(state.model, updates)
-    return TrainState(model, optimiser_state, state.step + 1, state.key), loss
-
-
-@eqx.filter_jit
-@contract
-def train_steps(
-    state: TrainState,
-    data: DataSet,
-    indices: Integer[AnyArray, "steps batch"],
-    *,
-    task: Classification,
-    optimiser: optax.GradientTransformation,
-    augment: Augmentation | None = None,
-) -> tuple[TrainState, Float[Array, " steps"]]:
-    """Several steps in one compiled call, as `lax.scan` over minibatches: small models are bound by dispatch otherwise.
-
-    **Arguments:** `state`; `data`: the examples; `indices`: `(steps, batch)`, as `minibatches` gives them; `task`,
-    `optimiser`, `augment`: as for `train_step`, the same objects from call to call.
-    **Returns:** the state behind the last step, and the loss of each, `(steps,)`.
-    **Raises:** `ContractError` if `indices` does not have two axes of integers.
-    """
-    arrays, rest = eqx.partition(state, eqx.is_array)
-
-    def body(arrays: PyTree, rows: Array) -> tuple[PyTree, Array]:
-        before = eqx.combine(arrays, rest)
-        after, loss = train_step(
-            before, data.inputs[rows], data.targets[rows], task=task, optimiser=optimiser, augment=augment
-        )
-        return eqx.filter(after, eqx.is_array), loss
-
-    arrays, losses = lax.scan(body, arrays, jnp.asarray(indices))
-    return eqx.combine(arrays, rest), losses
-
-
-@contract
-def apply_model(
-    model: Callable[..., Any], inputs: Shaped[AnyArray, "examples ..."], *, batch: int = 512
-) -> Shaped[Array, "examples ..."]:
-    """The model's outputs in inference mode, computed `batch` examples at a time.
-
-    **Arguments:** `model`: called as `model(inputs)`; `inputs`: `(examples, …)`; `batch`: bounds the memory used.
-    **Returns:** `(examples, …)`.
-    **Raises:** `ContractError` if `inputs` has no axis; `ValueError` if there are no examples or `batch` is below 1.
-    """
-    if batch < 1:
-        raise ValueError(f"`batch` (={batch}) must be 1 or more: choose how many examples go at a time.")
-    if len(inputs) == 0:
-        raise ValueError("`inputs` has 0 examples, which must be 1 or more: there is nothing to apply the model to.")
-    model, inputs = eqx.nn.inference_mode(model), jnp.asarray(inputs)
-    return jnp.concatenate([_apply(model, inputs[at : at + batch]) for at in range(0, len(inputs), batch)])
-
-
-@eqx.filter_jit
-def _apply(model: Callable[..., Any], inputs: Array) -> Array:
-    return model(inputs)
-
-
-@contract
-def evaluate(model: Callable[..., Any], data: DataSet, task: Classification, *, batch: int = 512) -> Evaluation:
-    """The model on every example of a data set, in inference mode.
-
-    **Arguments:** `model`: called as `model(inputs)`, giving logits `(examples, classes)`; `data`; `task`; `batch`:
-    as for `apply_model`.
-    **Returns:** the mean loss, the accuracy and the predictions.
-    **Raises:** `ContractError` if the model's outputs are not logits; `ValueError` as `apply_model`.
-    """
-    logits = apply_model(model, data.inputs, batch=batch)
-    accuracy = float(np.mean(np.asarray(task.hits(logits, data.targets))))
-    return Evaluation(float(task.loss(logits, data.targets)), accuracy, np.asarray(task.predict(logits)))
+    def __str__(self) -> str:
+        lines = [
+            f"{self.reason}: {self.rounds[-1].step} steps in {self.seconds:.1f} s, loss {self.rounds[-1].loss:.4g}"
+        ]
+        width = max(map(len, self.best.validation), default=0)
+        for name, after in self.best.validation.items():
+            lines.append(f"  {name:{width}}  {self.before[name]:.4g} before, {after:.4g} at step {self.best.step}")
+        return "\n".join(lines)
 
 
 @contract
 def fit(
     model: Any,
-    train: DataSet,
-    validation: DataSet,
+    train: Data | Sequence[Any],
+    validation: Data | None,
     recipe: Recipe,
     *,
     key: PRNGKeyArray,
+    state: eqx.nn.State | None = None,
     frozen: Frozen | None = None,
-    on_round: Callable[[Round], None] | None = None,
-    on_best: Callable[[Any, Round], None] | None = None,
-    on_model: Callable[[Any, Round], None] | None = None,
+    hooks: Hooks = _NO_HOOKS,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
     should_stop: Callable[[], bool] | None = None,
 ) -> Fitted:
     """Trains a model and keeps the best by validation loss; the same key gives the same digits on the same machine.
 
     Ctrl-C, or `should_stop`, ends the run early: what was best until then is returned, marked `interrupted`.
 
-    **Arguments:** `model`: called as `model(inputs, key=key)`, giving logits; `train`, `validation`; `recipe`; `key`;
-    `frozen`: what `freeze` gives for this model, to train the rest of it; `on_round`: called after every round;
-    `on_best`: called with the model after every round that is the best so far; `on_model`: called with the model after
-    every round, as a `LensCallback` is; `should_stop`: asked before the first round and after every other but the last.
+    **Arguments:** `model`: called as `model(inputs, key=key)`, or `model(inputs, state, key=key)` if it has a `state`;
+    `train`: examples, a loader, or samples `(input, target)` one by one; `validation`: what the best model is chosen
+    on, or `None` to keep the last; `recipe`; `key`; `state`: the model's `eqx.nn.State`; `frozen`: what `freeze` gives
+    for this model, to train the rest of it; `hooks`: called on the way; `checkpoints`: where to write the best model
+    and the last state; `resume`: goes on from that state, if there is one, to the digits of a run without a break;
+    `should_stop`: asked before the first round and after every other but the last.
     **Returns:** `Fitted`.
-    **Raises:** `FloatingPointError` if the loss is no longer finite; `ValueError` if a batch exceeds the examples;
-    `ContractError` if an argument is not of its type; `KeyboardInterrupt` if stopped before a first round.
+    **Raises:** `FloatingPointError` if a loss or gradient is not finite, naming the step, the minibatch and what was
+    first not finite; the files of the round before are as they were. `ValueError` if a batch exceeds the examples, or
+    if `resume` finds a checkpoint of another run; `ModelFileError` if a file cannot be written or read; `ContractError`
+    if an argument is not of its type; `KeyboardInterrupt` if stopped before a first round.
     """
-    order_key, state_key = jax.random.split(key)
-    optimiser, schedule = recipe.optimiser.build(recipe.steps), recipe.optimiser.schedule(recipe.steps)
-    if frozen is not None:
-        optimiser = frozen.optimiser(optimiser)
-    augment = recipe.augmentation()
-    state = TrainState.start(model, optimiser, key=state_key)
-    rounds: list[Round] = []
-    kept: tuple[Any, Round] | None = None
-    interrupted = False
-    if should_stop is not None and should_stop():
-        raise KeyboardInterrupt
-    try:
-        for first in range(0, recipe.steps, recipe.steps_per_round):
-            count = min(recipe.steps_per_round, recipe.steps - first)
-            indices = minibatches(order_key, len(train), recipe.batch, first=first, count=count)
-            state, losses = train_steps(state, train, indices, task=recipe.task, optimiser=optimiser, augment=augment)
-            loss, step = float(losses.mean()), first + count
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss is {loss} at step {step}: lower the learning rate or the clip, "
-                    "and see that every target is a class of the model."
-                )
-            seen = evaluate(state.model, validation, recipe.task)
-            now = Round(step, loss, float(np.asarray(schedule(step))), seen.loss, seen.accuracy)
-            rounds.append(now)
-            best = now.beats(kept[1] if kept else None)
-            if best:
-                kept = (state.model, now)
-            if on_round is not None:
-                on_round(now)
-            if best and on_best is not None:
-                on_best(state.model, now)
-            if on_model is not None:
-                on_model(state.model, now)
-            if should_stop is not None and step < recipe.steps and should_stop():
-                interrupted = True
-                break
-    except KeyboardInterrupt:
-        if kept is None:
-            raise
-        interrupted = True
-    assert kept is not None
-    return Fitted(*kept, tuple(rounds), state, interrupted)
+    if resume and checkpoints is None:
+        raise ValueError("`resume` (=True) needs `checkpoints`: name the folder of the run to go on with.")
+    data = train if isinstance(train, Examples | Loader) else DataSet.of_samples(train)
+    return _Run(model, data, validation, recipe, key, state, frozen, hooks, checkpoints, should_stop).go(resume)
+
+
+class _Run:
+    """One run of `fit`: what stays the same, and what `go` changes step by step."""
+
+    def __init__(
+        self,
+        model: Any,
+        train: Data,
+        validation: Data | None,
+        recipe: Recipe,
+        key: PRNGKeyArray,
+        model_state: eqx.nn.State | None,
+        frozen: Frozen | None,
+        hooks: Hooks,
+        checkpoints: Checkpoints | None,
+        should_stop: Callable[[], bool] | None,
+    ):
+        order_key, state_key = jax.random.split(key)
+        self.recipe, self.hooks, self.checkpoints, self.validation = recipe, hooks, checkpoints, validation
+        self.train = train
+        self.feed = Feed(train, batch=recipe.batch, accumulate=recipe.accumulate, key=order_key)
+        self.per_epoch = max(1, self.feed.per_epoch // recipe.accumulate)
+        self.steps = recipe.steps or self.step_of_epoch(recipe.epochs or 1)
+        self.per_round = recipe.steps_per_round or self.per_epoch
+        self.feed.most = min(recipe.steps_per_call or self.per_round, self.per_round, self.steps)
+        self.stepper = Stepper.of(recipe, self.steps, steps_per_epoch=self.per_epoch, frozen=frozen)
+        schedule = recipe.optimiser.schedule(self.steps, steps_per_epoch=self.per_epoch)
+        self.rates = np.asarray(jax.vmap(schedule)(jnp.arange(self.steps + 1)), np.float64)
+        self.state = self.stepper.start(model, model_state, key=state_key)
+        self.best: PyTree = (self.state.evaluated(), model_state)
+        self.progress, self.is_saved = Progress(), False
+        self.should_stop = should_stop or (lambda: False)
+        self._settings = {
+            "recipe": recipe.described(),
+            "key": np.asarray(jax.random.key_data(key)).tolist(),
+            "frozen": None if frozen is None else list(frozen.patterns),
+        }
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """What makes a run this one: a checkpoint of any other is refused."""
+        parts = {"train": self.train, "validation": self.validation}
+        return {**self._settings, "data": {name: data and data.fingerprint() for name, data in parts.items()}}
+
+    def step_of_epoch(self, epoch: int) -> int:
+        """The step at which so many epochs have been seen."""
+        return -(-epoch * self.feed.per_epoch // self.recipe.accumulate)
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch in which a step was taken: the first is 1, as the first step is."""
+        return (step * self.recipe.accumulate - 1) // self.feed.per_epoch + 1
+
+    def go(self, resume: bool) -> Fitted:
+        """Runs to the end."""
+        started, taken = time.perf_counter(), 0.0
+        if self.checkpoints is not None:
+            self.checkpoints.prepare()
+            if resume:
+                taken = self._go_on(self.checkpoints)
+        if self.should_stop():
+            raise KeyboardInterrupt
+        step = int(self.state.step)
+        if step == 0:
+            self.progress = Progress(before=self._figures())
+        seen = dict(self.progress.rounds[-1].validation if self.progress.rounds else self.progress.before)
+        self.hooks.on_start(Start(self.state, self.steps, self.per_epoch, seen))
+        reason = self._reason_to_stop(asked=False)
+        try:
+            while step < self.steps and reason == "complete":
+                self._round(min(step + self.per_round, self.steps), started - taken)
+                step = int(self.state.step)
+                reason = self._reason_to_stop(asked=step < self.steps)
+                self._save_last(is_end=step == self.steps or reason != "complete")
+        except KeyboardInterrupt:
+            if not self.progress.rounds:
+                raise
+            reason = "interrupted"
+        best, rounds = self.progress.best, self.progress.rounds
+        assert best is not None
+        self.hooks.on_finish(Finish(self.state, rounds, best, reason))
+        seconds = time.perf_counter() - started + taken
+        return Fitted(*self.best, best, rounds, self.state, dict(self.progress.before), reason, seconds)
+
+    def _go_on(self, checkpoints: Checkpoints) -> float:
+        """Takes up the last state, if there is one; gives the seconds that the run took before."""
+        found = checkpoints.load_last(self.state, self.identity)
+        if found is None:
+            return 0.0
+        self.state, self.best, self.progress = found
+        self.is_saved = True
+        if (best := self.progress.best) is not None:
+            # A killed run may have written the best model of a round that is yet to come.
+            checkpoints.save_best(*self.best, best)
+        return self.progress.seconds
+
+    def _reason_to_stop(self, *, asked: bool) -> str:
+        """Why not to take another round; `"complete"` if there is no reason."""
+        if asked and self.should_stop():
+            return "interrupted"
+        rounds, patience = self.progress.rounds, self.recipe.patience
+        if patience is None or self.progress.best is None:
+            return "complete"
+        return "patience" if len(rounds) - 1 - rounds.index(self.progress.best) >= patience else "complete"
+
+    def _save_last(self, *, is_end: bool) -> None:
+        checkpoints = self.checkpoints
+        if checkpoints is not None and (is_end or len(self.progress.rounds) % checkpoints.every == 0):
+            checkpoints.save_last(self.state, self.best, self.progress, self.identity)
+            self.is_saved = True
+
+    def _round(self, end: int, started: float) -> None:
+        """Takes the steps of a round, evaluates, tells the hooks, and writes the files."""
+        losses: list[float] = []
+        while (step := int(self.state.step)) < end:
+            epoch_end = self.step_of_epoch(self.epoch_of(step + 1))
+            losses += self._call(step, min(self.feed.most, end - step, epoch_end - step))
+            if int(self.state.step) == epoch_end:
+                self._end_epoch(epoch_end)
+        now = Round(end, float(np.mean(losses)), float(self.rates[end]), self._figures())
+        is_best = now.beats(self.progress.best)
+        self.progress = replace(
+            self.progress, rounds=(*self.progress.rounds, now), seconds=round(time.perf_counter() - started, 3)
+        )
+        model = self.state.evaluated()
+        if is_best:
+            self.best = (model, self.state.model_state)
+            if self.checkpoints is not None:
+                self.checkpoints.save_best(*self.best, now)
+        self.hooks.on_round(model, now)
+        if is_best:
+            self.hooks.on_best(model, now)
+
+    def _call(self, step: int, count: int) -> list[float]:
+        """Takes so many steps in one compiled call, tells the hooks of each, and gives their losses."""
+        position = int(self.state.position)
+        batches = self.feed.draw(position, count)
+        self.state, taken = self.stepper.steps(self.state, self.feed.examples, batches, count)
+        done = int(taken.count)
+        losses, norms = np.asarray(taken.loss, np.float64), np.asarray(taken.gradient_norm, np.float64)
+        for i in range(done):
+            number = step + i + 1
+            told = Step(number, self.epoch_of(number), float(losses[i]), float(self.rates[number - 1]), float(norms[i]))
+            self.hooks.on_step(told)
+        total, steps = self.progress.epoch_loss
+        self.progress = replace(self.progress, epoch_loss=(total + float(losses[:done].sum()), steps + done))
+        if done < count:
+            self._refuse(step + done, losses[done], jax.tree.map(lambda array: array[done], batches))
+        return losses[:done].tolist()
+
+    def _refuse(self, step: int, loss: float, batch: PyTree) -> None:
+        """Stops at a loss or gradient that is not finite, and says what was the first of it."""
+        inputs, targets = batch if self.feed.examples is None else self.feed.examples.gather(jnp.asarray(batch))
+        where = first_not_finite(self.stepper, self.state, inputs, targets)
+        epoch, minibatch = divmod(step * self.recipe.accumulate, self.feed.per_epoch)
+        kept = f" {self.checkpoints.last} holds the last good state." if self.checkpoints and self.is_saved else ""
+        raise FloatingPointError(
+            f"the loss is {loss:.4g} at step {step + 1}, minibatch {minibatch + 1} of {self.feed.per_epoch} in epoch "
+            f"{epoch + 1}; not finite first is {where}. Lower the learning rate or the clip, and see that every input "
+            f"is finite and every target one that the task takes.{kept}"
+        )
+
+    def _end_epoch(self, step: int) -> None:
+        total, steps = self.progress.epoch_loss
+        self.progress = replace(self.progress, epoch_loss=(0.0, 0))
+        self.hooks.on_epoch_end(Epoch(self.epoch_of(step), step, total / steps, self.state))
+
+    def _figures(self) -> dict[str, float]:
+        if self.validation is None:
+            return {}
+        state = self.state.model_state
+        return evaluate(self.state.evaluated(), self.validation, self.recipe.task, state=state).figures

@@ -26,10 +26,10 @@ class Recipe:
     `batch`: examples in a minibatch, where a loader does not say it; `task`; `optimiser`; `augment`: changes of the
     inputs, one behind the other; `accumulate`: how many minibatches the gradient of one step is averaged over;
     `precision`: what the model computes in, with parameters and statistics in float32 either way; `average`: the decay
-    of a moving average of the weights, such as 0.999, which is then what is evaluated and kept; `steps_per_round`: after
-    how many steps the model is evaluated, logged and written, by default an epoch; `steps_per_call`: how many steps one
-    compiled call takes at most, by default a round; `patience`: after how many rounds without a lower validation loss
-    the run ends.
+    of a moving average of the weights, such as 0.999, which is then what is evaluated and kept; `steps_per_round`:
+    after how many steps the model is evaluated, logged and written, by default an epoch; `steps_per_call`: how many
+    steps one compiled call takes at most, by default a round; `patience`: after how many rounds without a lower
+    validation loss the run ends.
     **Raises:** `ValueError` for a value of another type or out of range.
     """
 

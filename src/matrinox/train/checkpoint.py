@@ -1,0 +1,140 @@
+"""Checkpoints: a run as files, the best model alone and all that the next step depends on."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import PyTree
+
+from matrinox import io
+from matrinox.contract import contract
+from matrinox.train.hooks import Round
+from matrinox.train.state import TrainState
+
+BEST, LAST = "model.safetensors", "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run knows beside its state: its rounds, what it began with, sums over the epoch so far, seconds taken."""
+
+    rounds: tuple[Round, ...] = ()
+    before: Mapping[str, float] = field(default_factory=dict)
+    epoch_loss: tuple[float, int] = (0.0, 0)
+    seconds: float = 0.0
+
+    @property
+    def best(self) -> Round | None:
+        """The best round so far."""
+        best = None
+        for now in self.rounds:
+            best = now if now.beats(best) else best
+        return best
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where a run leaves its files: the best model by validation loss, and the last state, from which to go on.
+
+    Each is written whole or not at all: a killed run leaves the files of an earlier round.
+
+    **Arguments:** `folder`: made if need be; `every`: after how many rounds the state is written, and always behind the
+    last; `notes`: the writer's own words, for the header of the best model's file.
+    **Raises:** `ValueError` if `every` is below 1.
+    """
+
+    folder: str | os.PathLike[str]
+    every: int = 1
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.every < 1:
+            raise ValueError(f"`every` (={self.every}) must be at least 1: choose how many rounds lie between two.")
+
+    @property
+    def best(self) -> Path:
+        """The file of the best model."""
+        return Path(self.folder) / BEST
+
+    @property
+    def last(self) -> Path:
+        """The file of the last state."""
+        return Path(self.folder) / LAST
+
+    def prepare(self) -> None:
+        """Makes the folder, and removes what writers that were killed left half-way.
+
+        **Raises:** `OSError` if the folder cannot be made.
+        """
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        for name in (BEST, LAST):
+            for left in Path(self.folder).glob(f".{name}.*.tmp"):
+                left.unlink(missing_ok=True)
+
+    @contract
+    def save_best(self, model: Any, state: eqx.nn.State | None, now: Round) -> None:
+        """Writes the best model, in inference mode, with its running statistics if it has some.
+
+        **Arguments:** `model`; `state`; `now`: its round, of which the step is noted.
+        **Raises:** `ModelFileError` if it cannot be written; the file before is then as it was.
+        """
+        tree = eqx.nn.inference_mode(model) if state is None else (eqx.nn.inference_mode(model), state)
+        notes = {**self.notes, "step": str(now.step)}
+        try:
+            io.save(self.best, tree, notes=notes)
+        except io.ModelFileError as error:
+            # A model that no config rebuilds is written as a plain tree; what cannot be written fails again.
+            if isinstance(error.__cause__, OSError):
+                raise
+            io.save(self.best, tree, plain=True, notes=notes)
+
+    @contract
+    def save_last(self, state: TrainState, best: PyTree, progress: Progress, run: Mapping[str, Any]) -> None:
+        """Writes all that the next step depends on.
+
+        **Arguments:** `state`; `best`: the best model and its running statistics; `progress`; `run`: what the run is,
+        as plain data: `load_last` refuses to go on as another.
+        **Raises:** `ModelFileError` if it cannot be written; the file before is then as it was.
+        """
+        notes = {"run": json.dumps(run), "progress": json.dumps(dataclasses.asdict(progress))}
+        io.save(self.last, (state, best), plain=True, notes=notes)
+
+    @contract
+    def load_last(self, like: TrainState, run: Mapping[str, Any]) -> tuple[TrainState, PyTree, Progress] | None:
+        """What `save_last` wrote; `None` where it never did.
+
+        **Arguments:** `like`: the state before the first step, which lends its structure; `run`: as for `save_last`.
+        **Returns:** the state, the best model and its running statistics, and the progress.
+        **Raises:** `ModelFileError` if the file is damaged or of another model; `ValueError` if it is of another run,
+        naming what differs.
+        """
+        if not self.last.exists():
+            return None
+        notes = io.read_header(self.last).notes
+        if not {"run", "progress"} <= set(notes):
+            raise ValueError(f"{str(self.last)!r} must be the checkpoint of a run, and is none: choose another folder.")
+        due = json.loads(json.dumps(run))
+        if differences := _differences(json.loads(notes["run"]), due):
+            raise ValueError(
+                f"{str(self.last)!r} is of another run: {'; '.join(differences)}. Go on as the same, or begin anew "
+                "in another folder."
+            )
+        state, best = io.load(self.last, like=(like, (like.evaluated(), like.model_state)))
+        return state, best, _progress(json.loads(notes["progress"]))
+
+
+def _progress(table: dict[str, Any]) -> Progress:
+    rounds = tuple(Round(**row) for row in table["rounds"])
+    return Progress(**{**table, "rounds": rounds, "epoch_loss": tuple(table["epoch_loss"])})
+
+
+def _differences(left: Any, right: Any, path: str = "") -> list[str]:
+    if isinstance(left, dict) and isinstance(right, dict):
+        pairs = [(name, left.get(name), right.get(name)) for name in {**left, **right}]
+        return [row for name, a, b in pairs for row in _differences(a, b, f"{path}.{name}".removeprefix("."))]
+    return [] if left == right else [f"its {path} is {left!r}, and here it is {right!r}"]

@@ -1,0 +1,121 @@
+"""Evaluation: a model on examples that it does not learn from, a minibatch at a time."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import PyTree, Shaped
+
+from matrinox.contract import AnyArray, contract
+from matrinox.data.examples import Examples
+from matrinox.data.loader import Batch, Loader
+from matrinox.train.step import call_model
+from matrinox.train.task import Tally, Task
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model on examples: the task's figures, and what it says of each example if that was asked for, else `None`."""
+
+    figures: dict[str, float]
+    predictions: Any = None
+
+    @property
+    def loss(self) -> float:
+        """The mean loss."""
+        return self.figures["loss"]
+
+
+@contract
+def evaluate(
+    model: Callable[..., Any],
+    data: Examples | Loader,
+    task: Task,
+    *,
+    state: eqx.nn.State | None = None,
+    batch: int = 512,
+    predictions: bool = False,
+) -> Evaluation:
+    """The figures of a model on every example, in inference mode; one minibatch at a time is in memory, none shuffled.
+
+    **Arguments:** `model`: called as `model(inputs)`, or `model(inputs, state)` if it has a `state`; `data`: examples,
+    of which `batch` go at a time, or a loader; `task`; `predictions`: whether to keep what the task predicts.
+    **Returns:** the figures over all examples, and the predictions `(examples, …)` or `None`.
+    **Raises:** `ValueError` if there are no examples or `batch` is below 1; `ContractError` if the model's outputs are
+    not what the task takes.
+    """
+    model, said = eqx.nn.inference_mode(model), []
+    sums: dict[str, Any] = {}
+    for number, (inputs, targets) in enumerate(_all(data, batch)):
+        tally, predicted = _look(model, state, task, inputs, targets, jnp.asarray(number), predictions)
+        # A sum of many minibatches keeps its digits in 64 bits alone.
+        for name, value in tally.items():
+            sums[name] = sums.get(name, 0.0) + np.asarray(value, np.float64)
+        said.append(jax.device_get(predicted))
+    if not sums:
+        raise ValueError("`data` has 0 examples, which must be 1 or more: there is nothing to evaluate the model on.")
+    whole = jax.tree.map(lambda *parts: np.concatenate(parts), *said) if predictions else None
+    return Evaluation(task.report(sums), whole)
+
+
+@contract
+def apply_model(
+    model: Callable[..., Any],
+    inputs: Shaped[AnyArray, "examples ..."],
+    *,
+    state: eqx.nn.State | None = None,
+    batch: int = 512,
+) -> Shaped[Array, "examples ..."]:
+    """The model's outputs in inference mode, computed `batch` examples at a time.
+
+    **Arguments:** `model`: called as `model(inputs)`, or `model(inputs, state)` if it has a `state`; `inputs`:
+    `(examples, …)`; `batch`: bounds the memory used.
+    **Returns:** `(examples, …)`.
+    **Raises:** `ContractError` if `inputs` has no axis; `ValueError` if there are no examples or `batch` is below 1.
+    """
+    _check_batch(batch)
+    if len(inputs) == 0:
+        raise ValueError("`inputs` has 0 examples, which must be 1 or more: there is nothing to apply the model to.")
+    model, inputs = eqx.nn.inference_mode(model), jnp.asarray(inputs)
+    parts = [_apply(model, inputs[at : at + batch], state) for at in range(0, len(inputs), batch)]
+    return jnp.concatenate(parts)
+
+
+def _check_batch(batch: int) -> None:
+    if batch < 1:
+        raise ValueError(f"`batch` (={batch}) must be 1 or more: choose how many examples go at a time.")
+
+
+def _all(data: Examples | Loader, batch: int) -> Iterator[Batch]:
+    _check_batch(batch)
+    if isinstance(data, Loader):
+        yield from data.once()
+        return
+    for at in range(0, len(data), batch):
+        yield _gather(data, jnp.arange(at, min(at + batch, len(data))))
+
+
+@eqx.filter_jit
+def _gather(data: Examples, rows: Array) -> tuple[PyTree, PyTree]:
+    return data.gather(rows)
+
+
+@eqx.filter_jit
+def _apply(model: Any, inputs: Array, state: eqx.nn.State | None) -> Array:
+    return call_model(model, inputs, state)[0]
+
+
+@eqx.filter_jit
+def _look(
+    model: Any, state: Any, task: Task, inputs: PyTree, targets: PyTree, number: Array, predictions: bool
+) -> tuple[Tally, PyTree]:
+    # What a task draws, masks or noise, is drawn alike in every evaluation, so that two can be compared.
+    key = jax.random.fold_in(jax.random.key(0), number)
+    x, due = task.prepare(*jax.tree.map(jnp.asarray, (inputs, targets)), key=key)
+    outputs, _ = call_model(model, x, state)
+    return task.tally(outputs, due), task.predict(outputs) if predictions else None

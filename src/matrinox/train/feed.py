@@ -1,0 +1,61 @@
+"""Feeds: the minibatches of a run by position, of examples or of a loader, stacked for one compiled call."""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
+
+from matrinox.data.examples import Examples
+from matrinox.data.loader import Batch, Loader
+from matrinox.data.order import minibatches
+
+
+class Feed:
+    """The minibatches of a run: `per_epoch` of them, then again in another order.
+
+    **Arguments:** `data`: examples, shuffled by `key` into minibatches of `batch`, or a loader, which does both itself;
+    `accumulate`: how many minibatches a step takes; `most`: how many steps a call takes at most.
+    **Raises:** `ValueError` if there are fewer examples than a minibatch takes.
+    """
+
+    def __init__(
+        self, data: Examples | Loader, *, batch: int, accumulate: int, most: int | None = None, key: PRNGKeyArray
+    ):
+        self.examples = data if isinstance(data, Examples) else None
+        self.per_epoch = len(data) // batch if isinstance(data, Examples) else len(data)
+        self.accumulate = accumulate
+        self.most = most or 1
+        self._data, self._batch, self._key = data, batch, key
+        self._iterator: Iterator[Batch] | None = None
+        self._at = 0
+        if self.per_epoch < 1:
+            raise ValueError(
+                f"`batch` (={batch}) must be between 1 and the number of examples (={len(data)}): choose a smaller one."
+                if isinstance(data, Examples)
+                else "`train` (a loader) must have at least one full minibatch: choose a smaller `batch` for it."
+            )
+
+    def draw(self, position: int, steps: int) -> PyTree:
+        """The minibatches of so many steps, for a call that takes at most `most`: the rest of it is filled up.
+
+        **Arguments:** `position`: of the first minibatch; `steps`: at most `most`.
+        **Returns:** numbers of examples `(most, accumulate · batch)`; of a loader, inputs and targets
+        `(most, accumulate · batch, …)`.
+        """
+        count = steps * self.accumulate
+        if isinstance(self._data, Examples):
+            order = np.asarray(minibatches(self._key, len(self._data), self._batch, first=position, count=count))
+            rows = order.reshape(steps, -1)
+            return np.pad(rows, ((0, self.most - steps), (0, 0)))
+        if self._iterator is None or self._at != position:
+            self._iterator = self._data.batches(position)
+        drawn = [next(self._iterator) for _ in range(count)]
+        self._at = position + count
+
+        def stacked(*parts: np.ndarray) -> np.ndarray:
+            whole = np.stack(parts)
+            rows = whole.reshape(steps, -1, *whole.shape[2:])
+            return np.concatenate([rows, np.broadcast_to(rows[-1:], (self.most - steps, *rows.shape[1:]))])
+
+        return jax.tree.map(stacked, *drawn)

@@ -1,0 +1,239 @@
+"""One step of training, and many in one compiled call."""
+
+import functools
+import inspect
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+from jaxtyping import Float, Integer, PRNGKeyArray, PyTree
+
+from matrinox.contract import AnyArray, contract
+from matrinox.data.examples import Examples
+from matrinox.train.freeze import Frozen
+from matrinox.train.recipe import Augmentation, Recipe
+from matrinox.train.state import TrainState
+from matrinox.train.task import Task
+
+
+@contract
+class Taken(eqx.Module):
+    """What steps were taken, and what each was like: the first `count` entries are of those.
+
+    **Arguments:** `count`: 0-d; fewer than were asked for where a loss or gradient was not finite, which stands in the
+    entry behind the last; `loss`, `gradient_norm`: `(steps,)`, of the minibatch before the step, before any clipping.
+    """
+
+    count: Integer[Array, ""]
+    loss: Float[Array, " steps"]
+    gradient_norm: Float[Array, " steps"]
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """How one step is taken: gradient of the task's loss on a minibatch, and the optimiser's update.
+
+    **Arguments:** `task`; `optimiser`: any optax transformation; `augment`, `accumulate`, `precision`, `average`: as of
+    `Recipe`; `frozen`: what `freeze` gives for the model, to train the rest of it alone.
+    """
+
+    task: Task
+    optimiser: optax.GradientTransformation
+    augment: tuple[Augmentation, ...] = ()
+    accumulate: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+    average: float | None = None
+    frozen: Frozen | None = None
+
+    @staticmethod
+    def of(recipe: Recipe, steps: int, *, steps_per_epoch: int = 1, frozen: Frozen | None = None) -> "Stepper":
+        """The stepper of a recipe, for a run of that many steps.
+
+        **Arguments:** `recipe`; `steps`: of the run; `steps_per_epoch`: for schedules that change by the epoch;
+        `frozen`: as above.
+        """
+        optimiser = recipe.optimiser.build(steps, steps_per_epoch=steps_per_epoch)
+        if frozen is not None:
+            optimiser = frozen.optimiser(optimiser)
+        options = recipe.augment, recipe.accumulate, recipe.precision, recipe.average
+        return Stepper(recipe.task, optimiser, *options, frozen)
+
+    @contract
+    def start(self, model: PyTree, state: eqx.nn.State | None = None, *, key: PRNGKeyArray) -> TrainState:
+        """The state before the first step.
+
+        **Arguments:** `model`: called as `model(inputs, key=key)`, or `model(inputs, state, key=key)` if it has a
+        `state`; `key`: one for the whole run.
+        **Returns:** a `TrainState` of step 0.
+        """
+        parameters = eqx.filter(model, eqx.is_inexact_array)
+        average = None if self.average is None else parameters
+        return TrainState.start(model, self.optimiser.init(parameters), model_state=state, average=average, key=key)
+
+    @contract
+    def step(
+        self, state: TrainState, inputs: PyTree, targets: PyTree
+    ) -> tuple[TrainState, Float[Array, ""], Float[Array, ""]]:
+        """One step. The model of a state that it gives holds what the step made of it, finite or not.
+
+        **Arguments:** `state`; `inputs`, `targets`: arrays `(accumulate · batch, …)`; targets may be `None`.
+        **Returns:** the next state, the loss and the gradient's norm before the step, both 0-d.
+        **Raises:** `ValueError` if `accumulate` does not divide the number of examples.
+        """
+        loss, gradient, model_state = self.gradient(state, inputs, targets)
+        parameters = eqx.filter(state.model, eqx.is_inexact_array)
+        updates, optimiser_state = self.optimiser.update(gradient, state.optimiser_state, parameters)
+        model, step = eqx.apply_updates(state.model, updates), state.step + 1
+        average = None
+        if self.average is not None:
+            # The first weights are far from what they become: the average forgets them sooner.
+            decay = jnp.minimum(self.average, (1 + step) / (10 + step))
+            average = optax.incremental_update(eqx.filter(model, eqx.is_inexact_array), state.average, 1 - decay)
+        position = state.position + self.accumulate
+        after = TrainState(model, optimiser_state, model_state, average, step, position, state.key)
+        return after, loss, optax.global_norm(gradient)
+
+    @contract
+    def steps(
+        self, state: TrainState, data: Examples | None, batches: PyTree, count: Integer[AnyArray, ""] | int
+    ) -> tuple[TrainState, Taken]:
+        """Several steps in one compiled call, which costs as little to call as one: small models wait for Python else.
+
+        They end before the first whose loss or gradient is not finite: the state is then the last good one.
+
+        **Arguments:** `state`; `data`: the examples, of which `batches` `(steps, accumulate · batch)` are the numbers,
+        or `None`, for `batches` of inputs and targets `(steps, accumulate · batch, …)`; `count`: how many steps to
+        take, at most as many as there are minibatches: one program serves all.
+        **Returns:** the state behind the last step, and `Taken`.
+        """
+        return _steps(self, state, data, batches, jnp.asarray(count, jnp.int32))
+
+    def _parted(self, inputs: PyTree, targets: PyTree) -> tuple[PyTree, PyTree]:
+        def parted(array: Any) -> Array:
+            array = jnp.asarray(array)
+            if array.shape[0] % self.accumulate:
+                raise ValueError(
+                    f"`accumulate` (={self.accumulate}) must divide the {array.shape[0]} examples of a step: give "
+                    "as many minibatches of one size."
+                )
+            return array.reshape(self.accumulate, -1, *array.shape[1:])
+
+        return jax.tree.map(parted, (inputs, targets))
+
+    def gradient(self, state: TrainState, inputs: PyTree, targets: PyTree) -> tuple[Array, PyTree, Any]:
+        """Loss and gradient, averaged over the minibatches of a step, and the running statistics behind the last.
+
+        **Arguments:** as for `step`.
+        """
+        inputs, targets = self._parted(inputs, targets)
+        keys = jax.random.split(state.step_key(), self.accumulate)
+        one = functools.partial(self._gradient_of_one, state.model)
+        if self.accumulate == 1:
+            return one(state.model_state, *jax.tree.map(lambda array: array[0], (keys, inputs, targets)))
+        held, rest = eqx.partition(state.model_state, eqx.is_array)
+        trained = eqx.filter(state.model, self._is_trained())
+
+        def add(carry: PyTree, batch: PyTree) -> tuple[PyTree, None]:
+            total, held = carry
+            *found, model_state = one(eqx.combine(held, rest), *batch)
+            return (jax.tree.map(jnp.add, total, tuple(found)), eqx.filter(model_state, eqx.is_array)), None
+
+        nothing = jnp.zeros(()), jax.tree.map(jnp.zeros_like, trained)
+        (total, held), _ = lax.scan(add, (nothing, held), (keys, inputs, targets))
+        loss, gradient = jax.tree.map(lambda array: array / self.accumulate, total)
+        return loss, gradient, eqx.combine(held, rest)
+
+    def _gradient_of_one(
+        self, model: PyTree, model_state: Any, key: PRNGKeyArray, inputs: PyTree, targets: PyTree
+    ) -> tuple[Array, PyTree, Any]:
+        x, due = self.prepared(key, inputs, targets)
+        trained, rest = eqx.partition(model, self._is_trained())
+
+        def loss_of(trained: PyTree) -> tuple[Array, Any]:
+            outputs, after = self.outputs(eqx.combine(trained, rest), x, model_state, key=jax.random.fold_in(key, 0))
+            return self.task.loss(outputs, due), after
+
+        (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(trained)
+        return loss, gradient, after
+
+    def prepared(self, key: PRNGKeyArray, inputs: PyTree, targets: PyTree) -> tuple[PyTree, PyTree]:
+        """What the model is given and what is compared with its outputs: augmented, then as the task has it.
+
+        **Arguments:** `key`: of the minibatch; `inputs`, `targets`: as they come.
+        """
+        for number, change in enumerate(self.augment):
+            inputs = change(jax.random.fold_in(key, number + 2), inputs)
+        return self.task.prepare(inputs, targets, key=jax.random.fold_in(key, 1))
+
+    def outputs(
+        self, model: PyTree, inputs: PyTree, state: eqx.nn.State | None, *, key: PRNGKeyArray
+    ) -> tuple[PyTree, eqx.nn.State | None]:
+        """The model's outputs in float32, computed in the recipe's precision, and its state behind them."""
+        if self.precision == "float32":
+            return call_model(model, inputs, state, key=key)
+        outputs, state = call_model(_cast(model, jnp.bfloat16), _cast(inputs, jnp.bfloat16), state, key=key)
+        return _cast(outputs, jnp.float32), state
+
+    def _is_trained(self) -> PyTree:
+        if self.frozen is None:
+            return eqx.is_inexact_array
+        return jax.tree.map(lambda label: label == "train", self.frozen.labels)
+
+
+def call_model(
+    model: Any, inputs: PyTree, state: eqx.nn.State | None, *, key: PRNGKeyArray | None = None
+) -> tuple[PyTree, eqx.nn.State | None]:
+    """The model's outputs, and its state if it has one; a model whose call takes no `key` is given none.
+
+    **Arguments:** `model`: called as `model(inputs, key=key)`, or `model(inputs, state, key=key)`; `inputs`; `state`;
+    `key`.
+    """
+    options = {"key": key} if takes_key(model) else {}
+    return (model(inputs, **options), None) if state is None else model(inputs, state, **options)
+
+
+def takes_key(model: Any) -> bool:
+    """Whether a model's call has an argument `key`."""
+    try:
+        parameters = inspect.signature(model).parameters
+    except (TypeError, ValueError):
+        return True
+    return "key" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+
+
+def _cast(tree: PyTree, dtype: Any) -> PyTree:
+    def cast(leaf: Any) -> Any:
+        return leaf.astype(dtype) if eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(cast, tree)
+
+
+@eqx.filter_jit
+def _steps(
+    stepper: Stepper, state: TrainState, data: Examples | None, batches: PyTree, count: Array
+) -> tuple[TrainState, Taken]:
+    batches = jax.tree.map(jnp.asarray, batches)
+    steps = jax.tree.leaves(batches)[0].shape[0]
+    arrays, rest = eqx.partition(state, eqx.is_array)
+    record = jnp.full((2, steps), jnp.nan, jnp.float32)
+
+    def goes_on(carry: PyTree) -> Array:
+        taken, _, _, finite = carry
+        return finite & (taken < count)
+
+    def body(carry: PyTree) -> PyTree:
+        taken, arrays, record, _ = carry
+        batch = jax.tree.map(lambda array: lax.dynamic_index_in_dim(array, taken, keepdims=False), batches)
+        inputs, targets = batch if data is None else data.gather(batch)
+        after, loss, norm = stepper.step(eqx.combine(arrays, rest), inputs, targets)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), eqx.filter(after, eqx.is_array), arrays)
+        record = record.at[:, taken].set(jnp.stack([loss, norm]).astype(jnp.float32))
+        return taken + finite, kept, record, finite
+
+    taken, arrays, record, _ = lax.while_loop(goes_on, body, (jnp.zeros_like(count), arrays, record, jnp.array(True)))
+    return eqx.combine(arrays, rest), Taken(taken, record[0], record[1])
