@@ -170,6 +170,12 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.reduce_sum": {"x": x},
         "functional.mse": {"prediction": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
         "functional.cross_entropy": {"logits": jnp.ones((5, 3)), "target": jnp.zeros((5,), int)},
+        "functional.mae": {"prediction": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
+        "functional.huber": {"prediction": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
+        "functional.binary_cross_entropy": {"logits": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
+        "functional.kl_divergence": {"logits": jnp.ones((5, 3)), "target": jnp.ones((5, 3)) / 3},
+        "functional.cosine_distance": {"prediction": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
+        "functional.info_nce": {"first": jnp.ones((5, 2)), "second": jnp.ones((5, 2))},
     }
     fused = {gates: MatrixParams(jnp.ones((gates * 3, 5, 4, 4)), jnp.ones((gates * 3, 4, 4))) for gates in (1, 3, 4)}
     h = jnp.ones((3, 4, 4))

@@ -70,7 +70,7 @@ from matrinox.functional.global_pool import (
     global_sum_pool3d,
 )
 from matrinox.functional.invariant import characteristic_polynomial, determinant_ratios, trace_powers
-from matrinox.functional.loss import cross_entropy, mse
+from matrinox.functional.loss import binary_cross_entropy, cross_entropy, huber, kl_divergence, mae, mse
 from matrinox.functional.matrix_norm import frobenius_normalize, spectral_norm, spectral_normalize
 from matrinox.functional.multihead import multihead_attention
 from matrinox.functional.norm import group_norm, instance_norm, layer_norm, rms_norm, z_norm
@@ -98,6 +98,7 @@ from matrinox.functional.readout import (
 from matrinox.functional.recurrent import gru_step, lstm_step, rnn_step
 from matrinox.functional.reduction_pool import Reduction, pool1d, pool2d, pool3d
 from matrinox.functional.scan import diagonal_scan, matrix_scan
+from matrinox.functional.similarity import cosine_distance, info_nce
 from matrinox.functional.snap import snap, snapping_scan, squared_distances
 from matrinox.functional.ssm import selective_scan, selective_step
 from matrinox.functional.window import down2
@@ -121,10 +122,12 @@ __all__ = [
     "avgd_pool3d",
     "bilinear_dense",
     "bimap",
+    "binary_cross_entropy",
     "bound_spectral_norm",
     "characteristic_polynomial",
     "conjugation_bilinear",
     "conjugation_dense",
+    "cosine_distance",
     "cross_entropy",
     "dense",
     "det",
@@ -159,14 +162,18 @@ __all__ = [
     "global_sum_pool3d",
     "group_norm",
     "gru_step",
+    "huber",
     "identity",
+    "info_nce",
     "instance_norm",
     "invariant_gate",
+    "kl_divergence",
     "layer_norm",
     "leaky_relu",
     "leaky_relud",
     "logeig",
     "lstm_step",
+    "mae",
     "matrix_attention",
     "matrix_conv1d",
     "matrix_conv2d",

@@ -1,29 +1,100 @@
-"""Losses: how far a prediction is from its target. Half-precision input is compared, and returned, in float32."""
+"""Losses: how far a prediction is from its target. Half-precision input is compared, and returned, in float32.
+
+A loss passes no gradient on to an output that goes through `stop_gradient`: so a figure is taken on the way.
+"""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+import optax
+from jax.scipy.special import xlogy
+from jaxtyping import Array, Bool, Float, Integer
 
 from matrinox.contract import AnyArray, contract
-from matrinox.contract.nearest import nearest
 from matrinox.functional.precision import widen
-
-_REDUCTIONS = {"mean": jnp.mean, "sum": jnp.sum, "none": jnp.asarray}
+from matrinox.functional.reduction import kept, reduce_each
 
 
 @contract
 def mse(
-    prediction: Float[AnyArray, "*shape"], target: Float[AnyArray, "*shape"], *, reduction: str = "mean"
+    prediction: Float[AnyArray, "*shape"],
+    target: Float[AnyArray, "*shape"],
+    *,
+    reduction: str = "mean",
+    where: Bool[AnyArray, "*shape"] | None = None,
 ) -> Float[Array, "..."]:
     """Squared error, `(prediction − target)²`, averaged over all entries by default.
 
     **Arguments:** `prediction`, `target`: `(*shape)`, the same for both: nothing is broadcast; `reduction`: `"mean"`,
-    `"sum"` or `"none"`.
+    `"sum"` or `"none"`; `where`: `(*shape)`, the entries that count: whatever the others hold, NaN too, adds nothing.
     **Returns:** a scalar, or `(*shape)` with `"none"`; float32 for half-precision input.
     **Raises:** `ContractError` if the shapes differ; `ValueError` for an unknown reduction.
     **Source:** TorchLean, `loss.mse`.
     """
-    return _reduce(reduction, jnp.square(widen(prediction) - widen(target)))
+    prediction, target = kept(where, widen(prediction), widen(target))
+    return reduce_each(reduction, jnp.square(prediction - target), where)
+
+
+@contract
+def mae(
+    prediction: Float[AnyArray, "*shape"],
+    target: Float[AnyArray, "*shape"],
+    *,
+    reduction: str = "mean",
+    where: Bool[AnyArray, "*shape"] | None = None,
+) -> Float[Array, "..."]:
+    """Absolute error, `|prediction − target|`, averaged over all entries by default.
+
+    **Arguments:** as for `mse`.
+    **Returns:** a scalar, or `(*shape)` with `"none"`; float32 for half-precision input.
+    **Raises:** `ContractError` if the shapes differ; `ValueError` for an unknown reduction.
+    """
+    prediction, target = kept(where, widen(prediction), widen(target))
+    return reduce_each(reduction, jnp.abs(prediction - target), where)
+
+
+@contract
+def huber(
+    prediction: Float[AnyArray, "*shape"],
+    target: Float[AnyArray, "*shape"],
+    *,
+    delta: float = 1.0,
+    reduction: str = "mean",
+    where: Bool[AnyArray, "*shape"] | None = None,
+) -> Float[Array, "..."]:
+    """Half the squared error up to δ, and `δ · (|prediction − target| − δ / 2)` beyond, where the slope stays δ.
+
+    **Arguments:** `delta`: δ, above 0; the others as for `mse`.
+    **Returns:** a scalar, or `(*shape)` with `"none"`; float32 for half-precision input.
+    **Raises:** `ContractError` if the shapes differ; `ValueError` if `delta` is not positive, or for an unknown
+    reduction.
+    **Source:** `optax.losses.huber_loss`.
+    """
+    if not delta > 0:
+        raise ValueError(f"`delta` (={delta}) must be above 0: choose the error from which on the loss is linear.")
+    prediction, target = kept(where, widen(prediction), widen(target))
+    return reduce_each(reduction, optax.losses.huber_loss(prediction, target, delta=delta), where)
+
+
+@contract
+def binary_cross_entropy(
+    logits: Float[AnyArray, "*shape"],
+    target: Float[AnyArray, "*shape"] | Integer[AnyArray, "*shape"] | Bool[AnyArray, "*shape"],
+    *,
+    reduction: str = "mean",
+    where: Bool[AnyArray, "*shape"] | None = None,
+) -> Float[Array, "..."]:
+    """Cross-entropy of yes and no, `−t · log σ(logit) − (1 − t) · log σ(−logit)`, averaged over all entries by default.
+
+    **Arguments:** `logits`: `(*shape)`, finite; `target`: `(*shape)`, 0 and 1, false and true, or shares between;
+    `reduction`, `where`: as for `mse`.
+    **Returns:** a scalar, or `(*shape)` with `"none"`; float32 for half-precision input.
+    **Raises:** `ContractError` if the shapes differ; `ValueError` for an unknown reduction.
+    **Source:** `optax.losses.sigmoid_binary_cross_entropy`.
+    """
+    logits = widen(logits)
+    logits, target = kept(where, logits, jnp.asarray(target).astype(logits.dtype))
+    (losses,) = kept(where, optax.losses.sigmoid_binary_cross_entropy(logits, target))
+    return reduce_each(reduction, losses, where)
 
 
 @contract
@@ -32,36 +103,97 @@ def cross_entropy(
     target: Float[AnyArray, "*batch classes"] | Integer[AnyArray, "*batch"],
     *,
     reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    weights: Float[AnyArray, " classes"] | None = None,
+    ignored: int | None = None,
 ) -> Float[Array, "..."]:
-    """Cross-entropy, `−Σ_c target_c · log softmax(logits)_c`, averaged over the examples by default.
+    """Cross-entropy, `−Σ_c w_c · target_c · log softmax(logits)_c`, averaged over the examples by default.
+
+    With weights the mean is the sum divided by that of the examples' own weights, `Σ_c w_c · target_c` before
+    smoothing: an example counts as often as its class weighs.
 
     **Arguments:** `logits`: `(*batch, classes)`; `target`: class ids `(*batch)` of integers, signed or not, or one-hot
-    rows or distributions `(*batch, classes)` of floats; `reduction`: `"mean"`, `"sum"` or `"none"`, over examples.
+    rows or distributions `(*batch, classes)` of floats; `reduction`: `"mean"`, `"sum"` or `"none"`, over examples;
+    `label_smoothing`: how much of each target is spread evenly over all classes, from 0 to below 1; `weights`: of
+    classes, `(classes)`; `ignored`: the class id of examples that do not count, such as padding.
     **Returns:** a scalar, or `(*batch)` with `"none"`; float32 for half-precision input. A class id outside
-    0 … classes − 1 gives NaN.
-    **Raises:** `ContractError` if the shapes do not match; `ValueError` for an unknown reduction.
+    0 … classes − 1 that is not `ignored` gives NaN; a mean over nothing is 0.
+    **Raises:** `ContractError` if the shapes do not match; `ValueError` for an unknown reduction, for smoothing out of
+    range, or for `ignored` where the targets are no class ids.
     **Source:** TorchLean, `loss.crossEntropy`.
     """
-    log_odds = jax.nn.log_softmax(widen(logits), axis=-1)
-    if jnp.issubdtype(target.dtype, jnp.integer):
-        return _reduce(reduction, -_at(log_odds, jnp.asarray(target)))
-    target = widen(target)
+    require_smoothing(label_smoothing)
+    hard = jnp.issubdtype(target.dtype, jnp.integer)
+    if ignored is not None and not hard:
+        raise ValueError(
+            f"`ignored` (={ignored}) must come with class ids: leave it out for targets of {target.dtype}."
+        )
+    each = jax.nn.log_softmax(widen(logits), axis=-1)
+    weight, counts = None, None
+    if weights is not None:
+        weights = jnp.asarray(weights, each.dtype)
+        # A class of weight 0 adds nothing, also where its logit is −∞.
+        each = jnp.where(weights == 0, 0, weights * each)
+    if hard:
+        ids = _wide_ids(target)
+        if ignored is not None:
+            counts = ids != ignored
+            ids = jnp.where(counts, ids, 0)
+        losses = -_at(each, ids)
+        if weights is not None:
+            weight = _at(jnp.broadcast_to(weights, each.shape), ids)
+    else:
+        losses = -_expected(each, widen(target))
+        if weights is not None:
+            weight = jnp.sum(weights * target, axis=-1)
+    if label_smoothing:
+        # NaN, where the target is no class, stays.
+        losses = (1 - label_smoothing) * losses - label_smoothing * jnp.mean(each, axis=-1)
+    if counts is not None:
+        losses = jnp.where(counts, losses, 0)
+        weight = counts if weight is None else jnp.where(counts, weight, 0)
+    return reduce_each(reduction, losses, weight)
+
+
+@contract
+def kl_divergence(
+    logits: Float[AnyArray, "*batch classes"], target: Float[AnyArray, "*batch classes"], *, reduction: str = "mean"
+) -> Float[Array, "..."]:
+    """Kullback-Leibler divergence, `Σ_c target_c · (log target_c − log softmax(logits)_c)`, averaged over the examples.
+
+    It is the cross-entropy less that of the target with itself, so that its gradient along the logits is the same.
+
+    **Arguments:** `logits`: `(*batch, classes)`, of which log-probabilities are a case; `target`: distributions
+    `(*batch, classes)`; `reduction`: `"mean"`, `"sum"` or `"none"`, over examples.
+    **Returns:** a scalar, or `(*batch)` with `"none"`; float32 for half-precision input.
+    **Raises:** `ContractError` if the shapes differ; `ValueError` for an unknown reduction.
+    """
+    log_odds, target = jax.nn.log_softmax(widen(logits), axis=-1), widen(target)
+    return reduce_each(reduction, jnp.sum(xlogy(target, target), axis=-1) - _expected(log_odds, target))
+
+
+def require_smoothing(label_smoothing: float) -> None:
+    """Refuses a share that cannot be spread.
+
+    **Raises:** `ValueError` if it is not from 0 to below 1.
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"`label_smoothing` (={label_smoothing}) must be from 0 to below 1: 0.1 is common.")
+
+
+def _expected(log_odds: Array, target: Array) -> Array:
     # A class that the target leaves out adds nothing, also where its logit is −∞. The product must not see that −∞:
     # its slope along the target would be NaN behind any selection.
     finite = jnp.where((target == 0) & jnp.isneginf(log_odds), 0, log_odds)
-    return _reduce(reduction, -jnp.sum(target * finite, axis=-1))
+    return jnp.sum(target * finite, axis=-1)
 
 
-def _at(log_odds: Array, ids: Array) -> Array:
-    if ids.dtype.itemsize < 4:
-        # The count of classes may be beyond a small dtype.
-        ids = ids.astype(jnp.int32)
-    chosen = jnp.take_along_axis(log_odds, ids[..., None], axis=-1, mode="clip")[..., 0]
-    return jnp.where((ids >= 0) & (ids < log_odds.shape[-1]), chosen, jnp.nan)
+def _wide_ids(ids: AnyArray) -> Array:
+    ids = jnp.asarray(ids)
+    # The count of classes may be beyond a small dtype.
+    return ids.astype(jnp.int32) if ids.dtype.itemsize < 4 else ids
 
 
-def _reduce(reduction: str, losses: Array) -> Array:
-    if reduction not in _REDUCTIONS:
-        close = nearest(reduction, _REDUCTIONS)
-        raise ValueError(f"`reduction` (={reduction!r}) must be 'mean', 'sum' or 'none': did you mean {close!r}?")
-    return _REDUCTIONS[reduction](losses)
+def _at(of_classes: Array, ids: Array) -> Array:
+    chosen = jnp.take_along_axis(of_classes, ids[..., None], axis=-1, mode="clip")[..., 0]
+    return jnp.where((ids >= 0) & (ids < of_classes.shape[-1]), chosen, jnp.nan)
