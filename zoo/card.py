@@ -37,13 +37,13 @@ class Figures:
         runs = log.runs
         if len(runs) < 2:
             raise ValueError(f"the log holds {len(runs)} runs, and a spread takes 2 at least: train with more seeds.")
-        test = tuple(run.test.accuracy for run in runs)
+        test = tuple(run.test.figures["accuracy"] for run in runs)
         return Figures(
             seeds=tuple(run.seed for run in runs),
             test_accuracy_mean=round(fmean(test), 6),
             test_accuracy_spread=round(stdev(test), 6),
             test_accuracy=tuple(round(accuracy, 6) for accuracy in test),
-            validation_accuracy=tuple(round(run.validation.accuracy, 6) for run in runs),
+            validation_accuracy=tuple(round(run.validation.figures["accuracy"], 6) for run in runs),
             seconds=tuple(round(run.seconds, 1) for run in runs),
         )
 
@@ -60,8 +60,13 @@ class Weights:
     @staticmethod
     def of(log: RunLog) -> "Weights":
         """The best run of a log by validation loss."""
-        best = min(log.runs, key=lambda run: run.validation.loss)
-        return Weights(best.seed, best.weights_sha256, round(best.validation.accuracy, 6), round(best.test.accuracy, 6))
+        best = min(log.runs, key=lambda run: run.validation.figures["loss"])
+        return Weights(
+            best.seed,
+            best.weights_sha256,
+            round(best.validation.figures["accuracy"], 6),
+            round(best.test.figures["accuracy"], 6),
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import equinox as eqx
 
 from matrinox.contract import contract
 from matrinox.contract.nearest import nearest
+from matrinox.data.augment import Shift
 from matrinox.train import AdamW, Classification, Recipe
 from matrinox.zoo.cnn import CNN, CNNConfig
 from matrinox.zoo.mlp import MLP, MLPConfig
@@ -46,7 +47,7 @@ _ROWS = (
             steps=1140,
             batch=64,
             steps_per_round=38,
-            shift=1,
+            augment=(Shift(pixels=1),),
             task=Classification(label_smoothing=0.1),
             optimiser=AdamW(learning_rate=6e-3, weight_decay=0.05),
         ),

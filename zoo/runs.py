@@ -5,9 +5,7 @@ An entry is trained anew by `matrinox train NAME --seed S --out runs/S` for each
 """
 
 import dataclasses
-import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,9 @@ from matrinox.contract import contract
 from matrinox.data import Splits, load_builtin, split
 from matrinox.io.atomic import write_atomically
 from matrinox.train import (
-    Round,
+    Checkpoints,
+    Hooks,
+    JsonLines,
     Run,
     RunLog,
     Score,
@@ -32,11 +32,13 @@ from matrinox.train import (
     software,
     write_log,
 )
+from matrinox.train.checkpoint import BEST as MODEL_FILE
+from matrinox.train.checkpoint import LAST as CHECKPOINT_FILE
+from matrinox.train.recipe import plain
 from matrinox.zoo.card import make_card, write_card
 from matrinox.zoo.catalogue import Entry, entry
 
-MODEL_FILE = "model.safetensors"
-LOG_FILE = "log.json"
+LOG_FILE, EVENTS_FILE = "log.json", "log.jsonl"
 
 # Shares of each class, and the seed: of the split, which is the same for every seed of training.
 _VALIDATION, _TEST, _SEED = 0.1, 0.2, 0
@@ -73,23 +75,27 @@ def reproduce(
     *,
     seed: int,
     folder: str | os.PathLike[str],
-    on_round: Callable[[Round], None] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    hooks: Hooks | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Reproduced:
-    """Trains an entry from one seed; writes `model.safetensors`, whenever the validation loss is lower, and `log.json`.
+    """Trains an entry from one seed, and leaves the run in a folder.
 
-    Ctrl-C, or `should_stop`, ends the run early and leaves the last complete file, with a log that says `interrupted`.
-    An older log is removed when the first file is written, so that a log never lies beside another run's weights.
+    `model.safetensors` is the best model by validation loss so far, `checkpoint.safetensors` what the next step depends
+    on, `log.jsonl` grows with the run, and `log.json` is written at its end. Ctrl-C, or `should_stop`, ends the run
+    early, with a log that says `interrupted`.
 
     **Arguments:** `name`: of the entry, or a row of your own; `seed`: of weights, order, shifts and dropout, not of the
-    split, from 0 to 2³² − 1; `folder`: where to write, made if need be; `on_round`: called after every round;
-    `should_stop`: as for `fit`.
+    split, from 0 to 2³² − 1; `folder`: where to write, made if need be; `resume`: goes on with the run in it, however
+    it ended, to the weights and the log of a run without a break; `overwrite`: removes the run in it first; `hooks`:
+    as for `fit`; `should_stop`: as for `fit`.
     **Returns:** what was written.
-    **Raises:** `ValueError` for an unknown name or a seed out of range; `ImportError` if the data set's library is
-    missing; `OSError` or `ModelFileError` if a file cannot be written; `KeyboardInterrupt`, saying what was written, if
-    stopped before there was a file, or while the last one was scored.
+    **Raises:** `ValueError` for an unknown name, a seed out of range, or a run to go on with that is another;
+    `FileExistsError` if the folder holds a run and neither `resume` nor `overwrite` is given; `ImportError` if the data
+    set's library is missing; `OSError` or `ModelFileError` if a file cannot be written; `KeyboardInterrupt`, saying
+    what was written, if stopped before there was a model, or while the last one was scored.
     """
-    started = time.perf_counter()
     row = name if isinstance(name, Entry) else entry(name)
     if not 0 <= seed < 2**32:
         raise ValueError(
@@ -97,38 +103,52 @@ def reproduce(
             "of these."
         )
     target = Path(folder)
+    present = [each for each in _files(target) if each.exists()]
+    if present and not (resume or overwrite):
+        raise FileExistsError(
+            f"{str(target)!r} holds a run ({', '.join(each.name for each in present)}): resume it, overwrite it, or "
+            "choose another folder."
+        )
     model_file, log_file = target / MODEL_FILE, target / LOG_FILE
-    before = _stamp(model_file)
     try:
         data = splits_of(row.data)
-        target.mkdir(parents=True, exist_ok=True)
         model_key, fit_key = jax.random.split(jax.random.key(seed))
         model = row.architecture(row.config, key=model_key)
+        about = {
+            "name": row.name,
+            "seed": seed,
+            "architecture": row.architecture.__name__,
+            "parameters": count_parameters(model),
+            "config": plain(row.config),
+            "recipe": row.recipe.described(),
+            "data": _described(row.data, data),
+        }
+        if not resume:
+            for each in present:
+                each.unlink()
+        # A log of scores must not lie beside a model that it did not score.
+        fresh = Hooks(on_start=lambda start: log_file.unlink(missing_ok=True))
         notes = {"entry": row.name, "data": row.data, "test_sha256": data.test.fingerprint(), "seed": str(seed)}
-
-        def save(best: Any, now: Round) -> None:
-            log_file.unlink(missing_ok=True)
-            io.save(model_file, eqx.nn.inference_mode(best), notes={**notes, "step": str(now.step)})
-
         fitted = fit(
             model,
             data.train,
             data.validation,
             row.recipe,
             key=fit_key,
-            on_round=on_round,
-            on_best=save,
+            hooks=JsonLines(target / EVENTS_FILE, every=None, about=about) + fresh + (hooks or Hooks()),
+            checkpoints=Checkpoints(target, notes=notes),
+            resume=resume,
             should_stop=should_stop,
         )
-        if _stamp(model_file) == before:
-            raise KeyboardInterrupt
         # Ctrl-C may have come between two records of one fact, so what is logged is what the file itself holds.
         best, header = io.load(model_file, row.architecture), io.read_header(model_file)
-        validation, test = (evaluate(best, part, row.recipe.task) for part in (data.validation, data.test))
+        validation, test = (
+            evaluate(best, part, row.recipe.task, predictions=True) for part in (data.validation, data.test)
+        )
         run = Run(
             seed=seed,
             steps=fitted.rounds[-1].step,
-            seconds=round(time.perf_counter() - started, 3),
+            seconds=round(fitted.seconds, 3),
             interrupted=fitted.interrupted,
             best_step=int(header.notes["step"]),
             weights_sha256=header.data_sha256,
@@ -136,32 +156,19 @@ def reproduce(
             validation=Score.of(validation),
             test=Score.of(test),
         )
-        log = RunLog(
-            name=row.name,
-            architecture=row.architecture.__name__,
-            parameters=count_parameters(model),
-            config=_plain(row.config),
-            recipe=_plain(row.recipe),
-            data=_described(row.data, data),
-            versions=software(),
-            runs=(run,),
-        )
+        log = RunLog(versions=software(), runs=(run,), **{name: about[name] for name in about if name != "seed"})
         write_log(log_file, log)
     except KeyboardInterrupt as error:
-        if _stamp(model_file) == before:
-            raise KeyboardInterrupt("stopped before the first evaluation: no file was written") from error
+        if not model_file.exists():
+            raise KeyboardInterrupt("stopped before the first evaluation: no model was written") from error
         logged = "" if log_file.exists() else ", but not scored: there is no log"
         raise KeyboardInterrupt(f"stopped at the end: {model_file} is complete{logged}") from error
     return Reproduced(model_file, log_file, log)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes whenever a file is replaced; `None` where there is none."""
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_ino, status.st_mtime_ns
+def _files(folder: Path) -> list[Path]:
+    """The files of a run."""
+    return [folder / name for name in (LOG_FILE, EVENTS_FILE, CHECKPOINT_FILE, MODEL_FILE)]
 
 
 def count_parameters(model: Any) -> int:
@@ -198,8 +205,8 @@ def publish(
         raise ValueError(f"`runs` (={[str(each) for each in folders]}) must hold one run each: give folders of runs.")
     now = {
         "architecture": row.architecture.__name__,
-        "config": _plain(row.config),
-        "recipe": _plain(row.recipe),
+        "config": plain(row.config),
+        "recipe": row.recipe.described(),
         "data": {**merged.data, "name": row.data},
     }
     for what, due in now.items():
@@ -219,18 +226,6 @@ def publish(
     write_log(target / LOG_FILE, merged)
     write_card(target / "card.toml", card)
     return target
-
-
-def _plain(settings: Any) -> dict[str, Any]:
-    """A dataclass as a log gives it back: tuples as lists, and each dataclass within by its `kind` and fields."""
-    table = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if dataclasses.is_dataclass(value):
-            table[field.name] = {"kind": type(value).__name__, **_plain(value)}
-        else:
-            table[field.name] = json.loads(json.dumps(value))
-    return table
 
 
 def _described(name: str, data: Splits) -> dict[str, Any]:

@@ -14,10 +14,15 @@ from matrinox.train.hooks import Round as Round
 from matrinox.train.hooks import Start as Start
 from matrinox.train.hooks import Step as Step
 from matrinox.train.interrupt import ask_to_stop as ask_to_stop
+from matrinox.train.log import EVENTS as EVENTS
+from matrinox.train.log import Csv as Csv
+from matrinox.train.log import JsonLines as JsonLines
 from matrinox.train.log import Run as Run
 from matrinox.train.log import RunLog as RunLog
 from matrinox.train.log import Score as Score
+from matrinox.train.log import TensorBoard as TensorBoard
 from matrinox.train.log import pack as pack
+from matrinox.train.log import read_events as read_events
 from matrinox.train.log import read_log as read_log
 from matrinox.train.log import rounds_as_columns as rounds_as_columns
 from matrinox.train.log import show_progress as show_progress
