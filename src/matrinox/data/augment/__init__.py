@@ -1,0 +1,20 @@
+"""Augmentation: changes of inputs that leave their targets as they were, as functions and as plain data.
+
+Each config is called as `augmentation(key, inputs)`, with a leading axis of examples, and draws anew for each of them.
+"""
+
+from matrinox.data.augment.images import Crop as Crop
+from matrinox.data.augment.images import Cutout as Cutout
+from matrinox.data.augment.images import Flip as Flip
+from matrinox.data.augment.images import Shift as Shift
+from matrinox.data.augment.images import crop_images as crop_images
+from matrinox.data.augment.images import cutout_images as cutout_images
+from matrinox.data.augment.images import flip_images as flip_images
+from matrinox.data.augment.images import shift_images as shift_images
+from matrinox.data.augment.noise import Noise as Noise
+from matrinox.data.augment.noise import add_noise as add_noise
+from matrinox.data.augment.rotation import Rotation as Rotation
+from matrinox.data.augment.rotation import rotate_neurons as rotate_neurons
+from matrinox.data.augment.turns import Augmentation as Augmentation
+from matrinox.data.augment.turns import augmented as augmented
+from matrinox.data.augment.views import two_views as two_views
