@@ -14,6 +14,8 @@ from jaxtyping import Integer, PyTree, Shaped
 
 from matrinox.contract import AnyArray, contract
 
+_HASHED_AT_ONCE = 2**24
+
 
 class Examples(eqx.Module):
     """Inputs and targets by number, from 0 to below `len(examples)`, inside compiled programs too.
@@ -111,21 +113,31 @@ class DataSet(Examples):
         under `jit`, where no value is known.
         """
         if not isinstance(indices, Tracer):
-            numbers = np.asarray(indices)
-            outside = numbers[(numbers < 0) | (numbers >= len(self))]
-            if outside.size:
-                raise IndexError(
-                    f"`indices` holds {outside[0]}, and there are {len(self)} examples: "
-                    f"choose indices from 0 to below {len(self)}."
-                )
+            require_rows("indices", np.asarray(indices), len(self))
         return DataSet(*self.gather(indices), name=self.name)
 
     def fingerprint(self) -> str:
         """SHA-256 over dtype, shape and bytes of inputs and targets, in hexadecimal: equal data, equal fingerprint."""
-        digest = hashlib.sha256()
-        for array in (self.inputs, self.targets):
-            if array is not None:
-                values = np.asarray(array)
-                digest.update(f"{values.dtype.str}{values.shape}".encode())
-                digest.update(np.ascontiguousarray(values).tobytes())
-        return digest.hexdigest()
+        return fingerprint_of_arrays(self.inputs, self.targets)
+
+
+def fingerprint_of_arrays(*arrays: AnyArray | None) -> str:
+    """SHA-256 over dtype, shape and bytes of each `(examples, …)`, a piece at a time: one may be larger than memory."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array is not None:
+            values = np.asarray(array)
+            digest.update(f"{values.dtype.str}{values.shape}".encode())
+            rows = max(1, _HASHED_AT_ONCE * len(values) // max(1, values.nbytes))
+            for at in range(0, len(values), rows):
+                digest.update(np.ascontiguousarray(values[at : at + rows]).tobytes())
+    return digest.hexdigest()
+
+
+def require_rows(name: str, numbers: np.ndarray, examples: int) -> None:
+    """Refuses numbers that no example has."""
+    outside = numbers[(numbers < 0) | (numbers >= examples)]
+    if outside.size:
+        raise IndexError(
+            f"`{name}` holds {outside[0]}, and there are {examples} examples: choose {name} from 0 to below {examples}."
+        )

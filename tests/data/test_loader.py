@@ -1,0 +1,31 @@
+"""What every loader refuses."""
+
+import jax
+import numpy as np
+import pytest
+
+from matrinox.data import DataSet, RowLoader
+
+
+def test_a_loader_refuses_a_batch_below_1():
+    with pytest.raises(ValueError, match=r"`batch` \(=0\) must be 1 or more: choose how many"):
+        RowLoader(DataSet(np.zeros(3)), 0, key=None)
+
+
+def test_minibatches_refuse_a_batch_that_no_epoch_fills():
+    loader = RowLoader(DataSet(np.zeros(3)), 4, key=None)
+    assert len(loader) == 0
+    with pytest.raises(ValueError, match=r"`batch` \(=4\) must be between 1 and the number of examples \(=3\)"):
+        loader.batches()
+
+
+def test_minibatches_refuse_a_negative_position():
+    with pytest.raises(ValueError, match=r"`first` \(=-1\) must be 0 or more: count minibatches from 0"):
+        RowLoader(DataSet(np.zeros(3)), 1, key=None).batches(-1)
+
+
+def test_a_key_of_the_older_kind_is_the_same_key():
+    data = DataSet(np.arange(8))
+    new, old = (RowLoader(data, 4, key=make(7)) for make in (jax.random.key, jax.random.PRNGKey))
+    assert np.array_equal(next(new.batches())[0], next(old.batches())[0])
+    assert new.fingerprint() == old.fingerprint()
