@@ -1,0 +1,110 @@
+"""Downloads: published files, fetched into the cache by pooch and kept only if their SHA-256 is the one known."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from matrinox.data.folders import cache_folder, data_folder
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A published file: its path within a folder, where it is published, and its SHA-256 in hexadecimal."""
+
+    file: str
+    url: str
+    sha256: str
+
+    @property
+    def place(self) -> str:
+        """Where it is fetched from: `url`, or the same path on the mirror whose address `MATRINOX_MIRROR` holds."""
+        mirror = os.environ.get("MATRINOX_MIRROR")
+        return f"{mirror.rstrip('/')}/{self.file}" if mirror else self.url
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A data set that lies in files.
+
+    **Arguments:** `name`: as users write it; `forms`: the files that together hold it, in each of the forms that are
+    read; `contents`: what they must hold, in words; `page`: where a person finds it; `sources`: what is downloaded,
+    the files of one of the forms, or nothing.
+    """
+
+    name: str
+    forms: tuple[tuple[str, ...], ...]
+    contents: str
+    page: str
+    sources: tuple[RemoteFile, ...] = ()
+
+
+def files_of(holding: Holding, *, download: bool) -> tuple[Path, ...]:
+    """The files of a data set: those in `MATRINOX_DATA`, or else those in the cache, or else downloaded into it.
+
+    **Returns:** paths, in the order of that form.
+    **Raises:** `FileNotFoundError`, with every way to get them, if there are none; `NotADirectoryError` as
+    `data_folder`.
+    """
+    for folder in (data_folder(), cache_folder()):
+        for form in holding.forms if folder else ():
+            paths = tuple(folder / file for file in form)
+            if all(path.is_file() for path in paths):
+                return paths
+    if not download:
+        raise _not_found(holding, "download=False was passed")
+    if not holding.sources:
+        raise _not_found(holding, "no SHA-256 of a published file that is read without running code is known")
+    return tuple(fetch(holding, source) for source in holding.sources)
+
+
+def fetch(holding: Holding, source: RemoteFile) -> Path:
+    """The file in the cache, downloaded unless it is there and whole; a download that fails leaves nothing behind.
+
+    **Raises:** `FileNotFoundError`, with every way to get the file.
+    """
+    try:
+        import pooch
+    except ImportError as error:
+        raise _not_found(holding, 'pooch is not installed: pip install "matrinox[data]"') from error
+    target = _cached(source.file)
+    # pooch writes beside the target, checks, and renames; its default is to write 1 kB at a time.
+    downloader = pooch.HTTPDownloader(chunk_size=2**18)
+    try:
+        pooch.retrieve(source.place, f"sha256:{source.sha256}", target.name, target.parent, downloader=downloader)
+    except (OSError, ValueError) as error:
+        raise _not_found(holding, f"the download of {source.place} failed: {error}") from error
+    return target
+
+
+def _cached(file: str) -> Path:
+    return (cache_folder() or Path("$MATRINOX_CACHE")) / file
+
+
+def _not_found(holding: Holding, why: str) -> FileNotFoundError:
+    forms = ", or ".join(_listed(form) for form in holding.forms)
+    ways = [f"your own copy: put {forms} ({holding.contents}) into a folder, and name it in MATRINOX_DATA."]
+    if holding.sources:
+        host = urlsplit(holding.sources[0].place).netloc
+        ways += [
+            f'the download: pip install "matrinox[data]", pass download=True, and let this machine reach {host}, '
+            "or a mirror of these files, whose address is in MATRINOX_MIRROR.",
+            "by hand: "
+            + "; ".join(f"fetch {source.url} and save it as {_cached(source.file)}" for source in holding.sources)
+            + ".",
+        ]
+    else:
+        ways += [
+            "the download: there is none.",
+            f"by hand: see {holding.page}, and save {forms} in {_cached('')}.",
+        ]
+    return FileNotFoundError(
+        f"the data set {holding.name!r} is neither in MATRINOX_DATA ({data_folder() or 'not set'}) nor in the cache "
+        f"({cache_folder() or 'no MATRINOX_CACHE, and no pooch'}), and was not downloaded: {why}. Three ways to get it:"
+        + "".join(f"\n  {number}. {way}" for number, way in enumerate(ways, 1))
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
