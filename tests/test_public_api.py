@@ -176,6 +176,7 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.kl_divergence": {"logits": jnp.ones((5, 3)), "target": jnp.ones((5, 3)) / 3},
         "functional.cosine_distance": {"prediction": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
         "functional.info_nce": {"first": jnp.ones((5, 2)), "second": jnp.ones((5, 2))},
+        "functional.cosine_similarities": {"first": jnp.ones((5, 2)), "second": jnp.ones((3, 2))},
     }
     fused = {gates: MatrixParams(jnp.ones((gates * 3, 5, 4, 4)), jnp.ones((gates * 3, 4, 4))) for gates in (1, 3, 4)}
     h = jnp.ones((3, 4, 4))
@@ -210,6 +211,16 @@ def example_arguments() -> dict[str, dict[str, Any]]:
     state = train.TrainState.start(Scores(jnp.ones((2, 3))), optimiser, key=jax.random.key(0))
     examples |= {
         "data.shift_images": {"key": jax.random.key(0), "images": jnp.ones((5, 8, 8, 1)), "pixels": 1},
+        "data.crop_images": {"key": jax.random.key(0), "images": jnp.ones((5, 8, 8, 1)), "size": 4},
+        "data.flip_images": {"key": jax.random.key(0), "images": jnp.ones((5, 8, 8, 1))},
+        "data.cutout_images": {"key": jax.random.key(0), "images": jnp.ones((5, 8, 8, 1)), "size": 3},
+        "data.add_noise": {"key": jax.random.key(0), "x": jnp.ones((5, 8))},
+        "data.rotate_neurons": {"key": jax.random.key(0), "x": jnp.ones((5, 2, 4, 4))},
+        "data.augmented": {"key": jax.random.key(0), "inputs": jnp.ones((5, 8)), "augment": (data.Noise(),)},
+        "data.two_views": {"key": jax.random.key(0), "first": jnp.ones((5, 8)), "augment": (data.Noise(),)},
+        "data.masked_sample": {"key": jax.random.key(0), "inputs": jnp.ones((5, 8)), "mask": data.RandomMask()},
+        "data.spread_mask": {"mask": jnp.ones((5, 4), bool), "patch": (2,), "shape": (8,)},
+        "data.vector_prefix": {"inputs": jnp.ones((5, 8)), "length": 3},
         "train.pack": {"predictions": jnp.arange(5)},
         "train.apply_model": {"model": jnp.tanh, "inputs": jnp.ones((5, 2))},
         "train.train_step": {

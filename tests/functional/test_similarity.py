@@ -6,7 +6,7 @@ import pytest
 from jax.test_util import check_grads
 
 from matrinox.contract import ContractError
-from matrinox.functional import cosine_distance, info_nce
+from matrinox.functional import cosine_distance, cosine_similarities, info_nce
 
 REDUCTIONS = {"mean": np.mean, "sum": np.sum, "none": np.asarray}
 
@@ -32,6 +32,15 @@ def test_directions_worked_out_by_hand():
     one = info_nce(jnp.eye(3), 4 * jnp.eye(3), temperature=0.5)
     np.testing.assert_allclose(one, np.log(np.exp(2) + 2) - 2, rtol=1e-6)
     np.testing.assert_allclose(info_nce(jnp.ones((4, 2)), jnp.ones((4, 2))), np.log(4), rtol=1e-6)
+
+
+def test_cosine_similarities_equal_numpy_for_every_two():
+    first, second = (draw(seed, count, 2, 3).astype(np.float32) for seed, count in ((0, 4), (1, 5)))
+    x, y = (view.reshape(len(view), -1).astype(np.float64) for view in (first, second))
+    due = x @ y.T / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
+    np.testing.assert_allclose(cosine_similarities(first, second), due, atol=1e-6)
+    with pytest.raises(ContractError):
+        cosine_similarities(first, second[:, :1])
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)

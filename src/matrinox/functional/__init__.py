@@ -98,7 +98,7 @@ from matrinox.functional.readout import (
 from matrinox.functional.recurrent import gru_step, lstm_step, rnn_step
 from matrinox.functional.reduction_pool import Reduction, pool1d, pool2d, pool3d
 from matrinox.functional.scan import diagonal_scan, matrix_scan
-from matrinox.functional.similarity import cosine_distance, info_nce
+from matrinox.functional.similarity import cosine_distance, cosine_similarities, info_nce
 from matrinox.functional.snap import snap, snapping_scan, squared_distances
 from matrinox.functional.ssm import selective_scan, selective_step
 from matrinox.functional.window import down2
@@ -128,6 +128,7 @@ __all__ = [
     "conjugation_bilinear",
     "conjugation_dense",
     "cosine_distance",
+    "cosine_similarities",
     "cross_entropy",
     "dense",
     "det",

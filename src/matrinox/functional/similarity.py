@@ -34,6 +34,21 @@ def cosine_distance(
 
 
 @contract
+def cosine_similarities(
+    first: Float[AnyArray, "rows *features"], second: Float[AnyArray, "columns *features"]
+) -> Float[Array, "rows columns"]:
+    """The cosine of the angle between each of the first and each of the second, `⟨x_i, y_j⟩ / (‖x_i‖ ‖y_j‖)`.
+
+    **Arguments:** `first`, `second`: `(rows, *features)` and `(columns, *features)`, the features of each taken as one
+    vector, so that the cosine of matrices is that of Frobenius.
+    **Returns:** `(rows, columns)`, from −1 to 1, and 0 for a vector of 0; float32 for half-precision input.
+    **Raises:** `ContractError` if their features differ in shape.
+    """
+    x, y = (_unit(widen(view).reshape(view.shape[0], -1)) for view in (first, second))
+    return exact_product(x, y.T)
+
+
+@contract
 def info_nce(
     first: Float[AnyArray, "examples *features"],
     second: Float[AnyArray, "examples *features"],
@@ -57,12 +72,11 @@ def info_nce(
     """
     if not isinstance(temperature, Tracer) and not temperature > 0:
         raise ValueError(f"`temperature` (={temperature}) must be above 0: 0.1 is common.")
-    count = first.shape[0]
-    x, y = (_unit(widen(view).reshape(count, -1)) for view in (first, second))
-    logits = exact_product(x, y.T) / jnp.asarray(temperature, x.dtype)
-    ids = jnp.arange(count)
+    cosines = cosine_similarities(first, second)
+    logits = cosines / jnp.asarray(temperature, cosines.dtype)
+    ids = jnp.arange(first.shape[0])
     both = (cross_entropy(each, ids, reduction="none") for each in (logits, logits.T))
-    return reduce_each(reduction, sum(both, start=jnp.zeros((), x.dtype)) / 2)
+    return reduce_each(reduction, sum(both, start=jnp.zeros((), logits.dtype)) / 2)
 
 
 def _unit(x: Array) -> Array:

@@ -3,3 +3,6 @@
 from matrinox.train.task.base import Tally as Tally
 from matrinox.train.task.base import Task as Task
 from matrinox.train.task.classification import Classification as Classification
+from matrinox.train.task.contrastive import Contrastive as Contrastive
+from matrinox.train.task.denoising import Denoising as Denoising
+from matrinox.train.task.masked import MaskedReconstruction as MaskedReconstruction
