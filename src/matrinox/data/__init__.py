@@ -26,6 +26,10 @@ from matrinox.data.groups import Group as Group
 from matrinox.data.groups import group_table as group_table
 from matrinox.data.loader import Batch as Batch
 from matrinox.data.loader import Loader as Loader
+from matrinox.data.npy_reader import NpyFiles as NpyFiles
+from matrinox.data.npy_reader import NpzFile as NpzFile
+from matrinox.data.npy_reader import read_npy as read_npy
+from matrinox.data.npy_reader import read_npz as read_npz
 from matrinox.data.order import minibatches as minibatches
 from matrinox.data.prefetch import prefetch as prefetch
 from matrinox.data.row_loader import RowLoader as RowLoader
