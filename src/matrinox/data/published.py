@@ -17,7 +17,7 @@ Part = tuple[np.ndarray, np.ndarray]
 """Inputs and class numbers, in the order of publication."""
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
-_DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,14 @@ def read_text(text: Text, *, download: bool) -> str:
 
 
 def _from_npz(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("it is one array, not an archive of arrays by name")
+    file = np.load(path, allow_pickle=False)
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise ValueError("it is one array, not an archive of arrays by name")
+    with file:
         missing = [name for name in _NAMES if name not in file]
         if missing:
             raise ValueError(f"it holds {', '.join(file) or 'nothing'}, and no {', '.join(missing)}")
-        return {name: file[name] for name in _NAMES}
+        return {name: np.asarray(file[name]) for name in _NAMES}
 
 
 def _from_idx(path: Path) -> np.ndarray:
