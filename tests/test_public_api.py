@@ -176,6 +176,16 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.kl_divergence": {"logits": jnp.ones((5, 3)), "target": jnp.ones((5, 3)) / 3},
         "functional.cosine_distance": {"prediction": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
         "functional.info_nce": {"first": jnp.ones((5, 2)), "second": jnp.ones((5, 2))},
+        "functional.accuracy": {"logits": jnp.ones((5, 3)), "target": jnp.zeros((5,), int)},
+        "functional.top_k_accuracy": {"logits": jnp.ones((5, 3)), "target": jnp.zeros((5,), int), "k": 2},
+        "functional.confusion_matrix": {
+            "prediction": jnp.zeros((5,), int),
+            "target": jnp.zeros((5,), int),
+            "classes": 3,
+        },
+        "functional.r2": {"prediction": jnp.ones((5, 2)), "target": jnp.ones((5, 2))},
+        "functional.perplexity": {"logits": jnp.ones((5, 3)), "target": jnp.zeros((5,), int)},
+        "functional.bits_per_character": {"logits": jnp.ones((5, 3)), "target": jnp.zeros((5,), int)},
         "functional.cosine_similarities": {"first": jnp.ones((5, 2)), "second": jnp.ones((3, 2))},
     }
     fused = {gates: MatrixParams(jnp.ones((gates * 3, 5, 4, 4)), jnp.ones((gates * 3, 4, 4))) for gates in (1, 3, 4)}

@@ -72,6 +72,7 @@ from matrinox.functional.global_pool import (
 from matrinox.functional.invariant import characteristic_polynomial, determinant_ratios, trace_powers
 from matrinox.functional.loss import binary_cross_entropy, cross_entropy, huber, kl_divergence, mae, mse
 from matrinox.functional.matrix_norm import frobenius_normalize, spectral_norm, spectral_normalize
+from matrinox.functional.metric import accuracy, bits_per_character, confusion_matrix, perplexity, r2, top_k_accuracy
 from matrinox.functional.multihead import multihead_attention
 from matrinox.functional.norm import group_norm, instance_norm, layer_norm, rms_norm, z_norm
 from matrinox.functional.pool import (
@@ -105,6 +106,7 @@ from matrinox.functional.window import down2
 
 __all__ = [
     "Reduction",
+    "accuracy",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
@@ -123,8 +125,10 @@ __all__ = [
     "bilinear_dense",
     "bimap",
     "binary_cross_entropy",
+    "bits_per_character",
     "bound_spectral_norm",
     "characteristic_polynomial",
+    "confusion_matrix",
     "conjugation_bilinear",
     "conjugation_dense",
     "cosine_distance",
@@ -195,9 +199,11 @@ __all__ = [
     "multihead_attention",
     "orthogonalize",
     "patches",
+    "perplexity",
     "pool1d",
     "pool2d",
     "pool3d",
+    "r2",
     "reduce_sum",
     "reeig",
     "relu",
@@ -229,6 +235,7 @@ __all__ = [
     "tanh",
     "tanhd",
     "tile",
+    "top_k_accuracy",
     "trace_powers",
     "triangularize",
     "unembed",

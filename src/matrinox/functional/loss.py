@@ -123,35 +123,22 @@ def cross_entropy(
     **Source:** TorchLean, `loss.crossEntropy`.
     """
     require_smoothing(label_smoothing)
-    hard = jnp.issubdtype(target.dtype, jnp.integer)
-    if ignored is not None and not hard:
-        raise ValueError(
-            f"`ignored` (={ignored}) must come with class ids: leave it out for targets of {target.dtype}."
-        )
     each = jax.nn.log_softmax(widen(logits), axis=-1)
-    weight, counts = None, None
+    weight = example_weights(target, weights, ignored)
     if weights is not None:
         weights = jnp.asarray(weights, each.dtype)
         # A class of weight 0 adds nothing, also where its logit is −∞.
         each = jnp.where(weights == 0, 0, weights * each)
-    if hard:
-        ids = _wide_ids(target)
-        if ignored is not None:
-            counts = ids != ignored
-            ids = jnp.where(counts, ids, 0)
-        losses = -_at(each, ids)
-        if weights is not None:
-            weight = _at(jnp.broadcast_to(weights, each.shape), ids)
+    if _are_ids(target):
+        ids = _wide(target)
+        losses = -_at(each, ids if ignored is None else jnp.where(ids == ignored, 0, ids))
     else:
         losses = -_expected(each, widen(target))
-        if weights is not None:
-            weight = jnp.sum(weights * target, axis=-1)
     if label_smoothing:
         # NaN, where the target is no class, stays.
         losses = (1 - label_smoothing) * losses - label_smoothing * jnp.mean(each, axis=-1)
-    if counts is not None:
-        losses = jnp.where(counts, losses, 0)
-        weight = counts if weight is None else jnp.where(counts, weight, 0)
+    if ignored is not None:
+        losses = jnp.where(_wide(target) == ignored, 0, losses)
     return reduce_each(reduction, losses, weight)
 
 
@@ -181,6 +168,29 @@ def require_smoothing(label_smoothing: float) -> None:
         raise ValueError(f"`label_smoothing` (={label_smoothing}) must be from 0 to below 1: 0.1 is common.")
 
 
+def example_weights(target: AnyArray, weights: AnyArray | None, ignored: int | None) -> Array | None:
+    """How much each example counts in the mean of `cross_entropy`, `(*batch)`; `None` where each counts 1.
+
+    **Raises:** `ValueError` for `ignored` where the targets are no class ids.
+    """
+    if not _are_ids(target):
+        if ignored is not None:
+            raise ValueError(
+                f"`ignored` (={ignored}) must come with class ids: leave it out for targets of {target.dtype}."
+            )
+        return None if weights is None else jnp.sum(jnp.asarray(weights) * widen(target), axis=-1)
+    ids = _wide(target)
+    counts = None if ignored is None else ids != ignored
+    if weights is None:
+        return counts
+    weight = _at(jnp.broadcast_to(weights, (*ids.shape, len(weights))), ids)
+    return weight if counts is None else jnp.where(counts, weight, 0)
+
+
+def _are_ids(target: AnyArray) -> bool:
+    return jnp.issubdtype(target.dtype, jnp.integer)
+
+
 def _expected(log_odds: Array, target: Array) -> Array:
     # A class that the target leaves out adds nothing, also where its logit is −∞. The product must not see that −∞:
     # its slope along the target would be NaN behind any selection.
@@ -188,7 +198,7 @@ def _expected(log_odds: Array, target: Array) -> Array:
     return jnp.sum(target * finite, axis=-1)
 
 
-def _wide_ids(ids: AnyArray) -> Array:
+def _wide(ids: AnyArray) -> Array:
     ids = jnp.asarray(ids)
     # The count of classes may be beyond a small dtype.
     return ids.astype(jnp.int32) if ids.dtype.itemsize < 4 else ids

@@ -1,4 +1,4 @@
-"""Training: a task, an optimiser, a state, the loop, and the log of a run."""
+"""Training: tasks, optimisers, the step and the state, the loop and its hooks, checkpoints and logs."""
 
 from matrinox.train.checkpoint import Checkpoints as Checkpoints
 from matrinox.train.checkpoint import Progress as Progress
@@ -56,10 +56,19 @@ from matrinox.train.optim import StepDecay as StepDecay
 from matrinox.train.optim import WarmupStableDecay as WarmupStableDecay
 from matrinox.train.recipe import Augmentation as Augmentation
 from matrinox.train.recipe import Recipe as Recipe
+from matrinox.train.shard import Placement as Placement
+from matrinox.train.shard import join_processes as join_processes
+from matrinox.train.shard import partition_specs as partition_specs
+from matrinox.train.shard import placement as placement
 from matrinox.train.state import TrainState as TrainState
 from matrinox.train.step import Stepper as Stepper
 from matrinox.train.step import Taken as Taken
 from matrinox.train.task import Classification as Classification
 from matrinox.train.task import Contrastive as Contrastive
 from matrinox.train.task import Denoising as Denoising
+from matrinox.train.task import LanguageModelling as LanguageModelling
 from matrinox.train.task import MaskedReconstruction as MaskedReconstruction
+from matrinox.train.task import Reconstruction as Reconstruction
+from matrinox.train.task import Regression as Regression
+from matrinox.train.task import Tally as Tally
+from matrinox.train.task import Task as Task

@@ -12,6 +12,11 @@ Tally = dict[str, Array]
 """Sums over examples, by name: the tallies of two minibatches are added entry by entry."""
 
 
+def share(part: np.ndarray, whole: np.ndarray) -> float:
+    """A figure of two sums: `part / whole`, NaN where nothing was counted."""
+    return float(part / whole) if whole else float("nan")
+
+
 class Task(ABC):
     """What a model is to do. A subclass is a frozen dataclass of numbers and choices, so that a log can tell it.
 
