@@ -49,12 +49,13 @@ def _live(task: Task | None, console: Console) -> Iterator[Hooks]:
             nonlocal began
             began = now
             # A new bar, or the time left would be reckoned with the steps of another process.
-            progress.reset(bar, total=now.steps, completed=now.step, place=_place(now.step, now, False))
+            place = _place(now.step, now, epochs=False)
+            progress.reset(bar, total=now.steps, completed=now.step, place=place, numbers="compiling …")
 
         def show(model: Any, now: Round) -> None:
             del model
             if began is not None:
-                place = _place(now.step, began, console.width >= _WIDE)
+                place = _place(now.step, began, epochs=console.width >= _WIDE)
                 progress.update(bar, completed=now.step, place=place, numbers=_numbers(now, task, " "))
 
         yield Hooks(on_start=start, on_round=show)
@@ -94,7 +95,7 @@ def _twentieth(step: int, run: Start) -> int:
     return step * _LINES // run.steps
 
 
-def _place(step: int, run: Start, epochs: bool = True) -> str:
+def _place(step: int, run: Start, *, epochs: bool = True) -> str:
     place = f"step {step}/{run.steps}"
     return f"{place}, epoch {step / run.steps_per_epoch:.3g}" if epochs and run.steps_per_epoch else place
 
