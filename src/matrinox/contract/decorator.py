@@ -66,7 +66,7 @@ def _is_generated(member: Any) -> bool:
 
 def _check_fields_of(cls: Any) -> None:
     own_check = vars(cls).get("__check_init__")
-    hints = _field_hints(cls)
+    hints = field_hints(cls)
 
     def __check_init__(self: Any) -> None:
         # Once for each instance: the most derived class under contract knows every field.
@@ -87,7 +87,8 @@ def _is_most_derived(cls: type, kind: type) -> bool:
     return cls is next(base for base in kind.__mro__ if hasattr(vars(base).get("__check_init__"), MARK))
 
 
-def _field_hints(cls: Any) -> dict[str, Any]:
+def field_hints(cls: Any) -> dict[str, Any]:
+    """The annotations of a module's fields, those of its bases too, evaluated where they are text that can be."""
     hints: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         try:

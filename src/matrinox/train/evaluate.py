@@ -1,7 +1,7 @@
 """Evaluation: a model on examples that it does not learn from, a minibatch at a time."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import equinox as eqx
@@ -14,16 +14,26 @@ from jaxtyping import PyTree, Shaped
 from matrinox.contract import AnyArray, contract
 from matrinox.data.examples import Examples
 from matrinox.data.loader import Batch, Loader
+from matrinox.train.shard.placement import NOWHERE, Placement
+from matrinox.train.report import report_line
 from matrinox.train.step import call_model
 from matrinox.train.task import Tally, Task
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model on examples: the task's figures, and what it says of each example if that was asked for, else `None`."""
+    """A model on examples: the task's figures, and what it says of each example if that was asked for, else `None`.
+
+    **Arguments:** `figures`; `predictions`; `sums`: over all examples, of which the task made the figures, and what it
+    counted besides, such as the confusion matrix of a `Classification`.
+    """
 
     figures: dict[str, float]
     predictions: Any = None
+    sums: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return report_line("evaluation", self)
 
     @property
     def loss(self) -> float:
@@ -40,19 +50,24 @@ def evaluate(
     state: eqx.nn.State | None = None,
     batch: int = 512,
     predictions: bool = False,
+    placement: Placement = NOWHERE,
 ) -> Evaluation:
     """The figures of a model on every example, in inference mode; one minibatch at a time is in memory, none shuffled.
 
     **Arguments:** `model`: called as `model(inputs)`, or `model(inputs, state)` if it has a `state`; `data`: examples,
-    of which `batch` go at a time, or a loader; `task`; `predictions`: whether to keep what the task predicts.
+    of which `batch` go at a time, or a loader; `task`; `predictions`: whether to keep what the task predicts;
+    `placement`: over which devices it is computed, as `placement` gives it.
     **Returns:** the figures over all examples, and the predictions `(examples, …)` or `None`.
     **Raises:** `ValueError` if there are no examples or `batch` is below 1; `ContractError` if the model's outputs are
     not what the task takes.
     """
-    model, said = eqx.nn.inference_mode(model), []
+    said: list[Any] = []
+    model, state = placement.put((eqx.nn.inference_mode(model), state))
     sums: dict[str, Any] = {}
     for number, (inputs, targets) in enumerate(_all(data, batch)):
-        tally, predicted = _look(model, state, task, inputs, targets, jnp.asarray(number), predictions)
+        inputs, targets = placement.put_batch((inputs, targets))
+        found = _look(model, state, task, inputs, targets, jnp.asarray(number), predictions)
+        tally, predicted = placement.fetch(found)
         # A sum of many minibatches keeps its digits in 64 bits alone.
         for name, value in tally.items():
             sums[name] = sums.get(name, 0.0) + np.asarray(value, np.float64)
@@ -60,7 +75,7 @@ def evaluate(
     if not sums:
         raise ValueError("`data` has 0 examples, which must be 1 or more: there is nothing to evaluate the model on.")
     whole = jax.tree.map(lambda *parts: np.concatenate(parts), *said) if predictions else None
-    return Evaluation(task.report(sums), whole)
+    return Evaluation(task.report(sums), whole, sums)
 
 
 @contract

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,8 @@ from matrinox.train.finite import first_not_finite
 from matrinox.train.freeze import Frozen
 from matrinox.train.hooks import Epoch, Finish, Hooks, Round, Start, Step
 from matrinox.train.recipe import Recipe
+from matrinox.train.shard.placement import NOWHERE, Placement, placement
+from matrinox.train.shard.specs import Rules
 from matrinox.train.state import TrainState
 from matrinox.train.step import Stepper
 
@@ -77,6 +79,8 @@ def fit(
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] | None = None,
+    mesh: Mapping[str, int] | jax.sharding.Mesh | None = None,
+    rules: Rules | None = None,
 ) -> Fitted:
     """Trains a model and keeps the best by validation loss; the same key gives the same digits on the same machine.
 
@@ -87,17 +91,20 @@ def fit(
     on, or `None` to keep the last; `recipe`; `key`; `state`: the model's `eqx.nn.State`; `frozen`: what `freeze` gives
     for this model, to train the rest of it; `hooks`: called on the way; `checkpoints`: where to write the best model
     and the last state; `resume`: goes on from that state, if there is one, to the digits of a run without a break;
-    `should_stop`: asked before the first round and after every other but the last.
-    **Returns:** `Fitted`.
+    `should_stop`: asked before the first round and after every other but the last; `mesh`, `rules`: over which devices
+    batch and weights are cut, as for `placement`. With several processes each calls `fit` alike; the first one alone
+    calls hooks and writes files, in a folder that all can read.
+    **Returns:** `Fitted`, with arrays of this process's own.
     **Raises:** `FloatingPointError` if a loss or gradient is not finite, naming the step, the minibatch and what was
-    first not finite; the files of the round before are as they were. `ValueError` if a batch exceeds the examples, or
-    if `resume` finds a checkpoint of another run; `ModelFileError` if a file cannot be written or read; `ContractError`
-    if an argument is not of its type; `KeyboardInterrupt` if stopped before a first round.
+    first not finite; the files of the round before are as they were. `ValueError` if a batch exceeds the examples, if
+    `resume` finds a checkpoint of another run, and as `placement`; `ModelFileError` if a file cannot be written or
+    read; `ContractError` if an argument is not of its type; `KeyboardInterrupt` if stopped before a first round.
     """
     if resume and checkpoints is None:
         raise ValueError("`resume` (=True) needs `checkpoints`: name the folder of the run to go on with.")
     data = train if isinstance(train, Examples | Loader) else DataSet.of_samples(train)
-    return _Run(model, data, validation, recipe, key, state, frozen, hooks, checkpoints, should_stop).go(resume)
+    where = placement(mesh, model, rules)
+    return _Run(model, data, validation, recipe, key, state, frozen, hooks, checkpoints, should_stop, where).go(resume)
 
 
 class _Run:
@@ -115,16 +122,19 @@ class _Run:
         hooks: Hooks,
         checkpoints: Checkpoints | None,
         should_stop: Callable[[], bool] | None,
+        where: Placement,
     ):
         order_key, state_key = jax.random.split(key)
         self.recipe, self.hooks, self.checkpoints, self.validation = recipe, hooks, checkpoints, validation
-        self.train = train
+        self.train, self.where = train, where
+        where.check_batch(recipe.batch if isinstance(train, Examples) else train.batch)
         self.feed = Feed(train, batch=recipe.batch, accumulate=recipe.accumulate, key=order_key)
         self.per_epoch = max(1, self.feed.per_epoch // recipe.accumulate)
         self.steps = recipe.steps or self.step_of_epoch(recipe.epochs or 1)
         self.per_round = recipe.steps_per_round or self.per_epoch
         self.feed.most = min(recipe.steps_per_call or self.per_round, self.per_round, self.steps)
-        self.stepper = Stepper.of(recipe, self.steps, steps_per_epoch=self.per_epoch, frozen=frozen)
+        options: Any = {"frozen": frozen, "placement": where}
+        self.stepper = Stepper.of(recipe, self.steps, steps_per_epoch=self.per_epoch, **options)
         schedule = recipe.optimiser.schedule(self.steps, steps_per_epoch=self.per_epoch)
         self.rates = np.asarray(jax.vmap(schedule)(jnp.arange(self.steps + 1)), np.float64)
         self.state = self.stepper.start(model, model_state, key=state_key)
@@ -155,16 +165,18 @@ class _Run:
         """Runs to the end."""
         started, taken = time.perf_counter(), 0.0
         if self.checkpoints is not None:
-            self.checkpoints.prepare()
+            self.where.in_main(self.checkpoints.prepare)
             if resume:
                 taken = self._go_on(self.checkpoints)
-        if self.should_stop():
+        self.state, self.feed.examples = self.where.put(self.state), self.where.replicate(self.feed.examples)
+        if self.where.any_of(self.should_stop()):
             raise KeyboardInterrupt
         step = int(self.state.step)
         if step == 0:
             self.progress = Progress(before=self._figures())
         seen = dict(self.progress.rounds[-1].validation if self.progress.rounds else self.progress.before)
-        self.hooks.on_start(Start(self.state, self.steps, self.per_epoch, seen))
+        start = Start(self.where.fetch(self.state), self.steps, self.per_epoch, seen)
+        self.where.in_main(lambda: self.hooks.on_start(start))
         reason = self._reason_to_stop(asked=False)
         try:
             while step < self.steps and reason == "complete":
@@ -173,14 +185,16 @@ class _Run:
                 reason = self._reason_to_stop(asked=step < self.steps)
                 self._save_last(is_end=step == self.steps or reason != "complete")
         except KeyboardInterrupt:
-            if not self.progress.rounds:
+            # Where others wait for this process, there is no more that it can do with them.
+            if not self.progress.rounds or jax.process_count() > 1:
                 raise
             reason = "interrupted"
         best, rounds = self.progress.best, self.progress.rounds
         assert best is not None
-        self.hooks.on_finish(Finish(self.state, rounds, best, reason))
+        state = self.where.fetch(self.state)
+        self.where.in_main(lambda: self.hooks.on_finish(Finish(state, rounds, best, reason)))
         seconds = time.perf_counter() - started + taken
-        return Fitted(*self.best, best, rounds, self.state, dict(self.progress.before), reason, seconds)
+        return Fitted(*self.best, best, rounds, state, dict(self.progress.before), reason, seconds)
 
     def _go_on(self, checkpoints: Checkpoints) -> float:
         """Takes up the last state, if there is one; gives the seconds that the run took before."""
@@ -191,12 +205,12 @@ class _Run:
         self.is_saved = True
         if (best := self.progress.best) is not None:
             # A killed run may have written the best model of a round that is yet to come.
-            checkpoints.save_best(*self.best, best)
+            self.where.in_main(lambda: checkpoints.save_best(*self.best, best))
         return self.progress.seconds
 
     def _reason_to_stop(self, *, asked: bool) -> str:
         """Why not to take another round; `"complete"` if there is no reason."""
-        if asked and self.should_stop():
+        if asked and self.where.any_of(self.should_stop()):
             return "interrupted"
         rounds, patience = self.progress.rounds, self.recipe.patience
         if patience is None or self.progress.best is None:
@@ -206,7 +220,8 @@ class _Run:
     def _save_last(self, *, is_end: bool) -> None:
         checkpoints = self.checkpoints
         if checkpoints is not None and (is_end or len(self.progress.rounds) % checkpoints.every == 0):
-            checkpoints.save_last(self.state, self.best, self.progress, self.identity)
+            state = self.where.fetch(self.state)
+            self.where.in_main(lambda: checkpoints.save_last(state, self.best, self.progress, self.identity))
             self.is_saved = True
 
     def _round(self, end: int, started: float) -> None:
@@ -222,26 +237,37 @@ class _Run:
         self.progress = replace(
             self.progress, rounds=(*self.progress.rounds, now), seconds=round(time.perf_counter() - started, 3)
         )
-        model = self.state.evaluated()
+        model, model_state = self.where.fetch((self.state.evaluated(), self.state.model_state))
         if is_best:
-            self.best = (model, self.state.model_state)
-            if self.checkpoints is not None:
-                self.checkpoints.save_best(*self.best, now)
-        self.hooks.on_round(model, now)
-        if is_best:
-            self.hooks.on_best(model, now)
+            self.best = (model, model_state)
+
+        def tell() -> None:
+            if is_best and self.checkpoints is not None:
+                self.checkpoints.save_best(model, model_state, now)
+            self.hooks.on_round(model, now)
+            if is_best:
+                self.hooks.on_best(model, now)
+
+        self.where.in_main(tell)
 
     def _call(self, step: int, count: int) -> list[float]:
         """Takes so many steps in one compiled call, tells the hooks of each, and gives their losses."""
         position = int(self.state.position)
         batches = self.feed.draw(position, count)
+        if self.feed.examples is None:
+            batches = self.where.put_batch(batches, axis=1)
         self.state, taken = self.stepper.steps(self.state, self.feed.examples, batches, count)
+        taken = self.where.fetch(taken)
         done = int(taken.count)
         losses, norms = np.asarray(taken.loss, np.float64), np.asarray(taken.gradient_norm, np.float64)
-        for i in range(done):
-            number = step + i + 1
-            told = Step(number, self.epoch_of(number), float(losses[i]), float(self.rates[number - 1]), float(norms[i]))
-            self.hooks.on_step(told)
+
+        def tell() -> None:
+            for i in range(done):
+                number = step + i + 1
+                rate, loss, norm = float(self.rates[number - 1]), float(losses[i]), float(norms[i])
+                self.hooks.on_step(Step(number, self.epoch_of(number), loss, rate, norm))
+
+        self.where.in_main(tell)
         total, steps = self.progress.epoch_loss
         self.progress = replace(self.progress, epoch_loss=(total + float(losses[:done].sum()), steps + done))
         if done < count:
@@ -250,8 +276,10 @@ class _Run:
 
     def _refuse(self, step: int, loss: float, batch: PyTree) -> None:
         """Stops at a loss or gradient that is not finite, and says what was the first of it."""
-        inputs, targets = batch if self.feed.examples is None else self.feed.examples.gather(jnp.asarray(batch))
-        where = first_not_finite(self.stepper, self.state, inputs, targets)
+        # One device will do, and may look at every value.
+        state, batch = self.where.fetch((self.state, batch))
+        inputs, targets = self.train.gather(jnp.asarray(batch)) if isinstance(self.train, Examples) else batch
+        where = first_not_finite(replace(self.stepper, placement=NOWHERE), state, inputs, targets)
         epoch, minibatch = divmod(step * self.recipe.accumulate, self.feed.per_epoch)
         kept = f" {self.checkpoints.last} holds the last good state." if self.checkpoints and self.is_saved else ""
         raise FloatingPointError(
@@ -263,10 +291,12 @@ class _Run:
     def _end_epoch(self, step: int) -> None:
         total, steps = self.progress.epoch_loss
         self.progress = replace(self.progress, epoch_loss=(0.0, 0))
-        self.hooks.on_epoch_end(Epoch(self.epoch_of(step), step, total / steps, self.state))
+        if self.where.any_of(self.hooks.listens("on_epoch_end")):
+            epoch = Epoch(self.epoch_of(step), step, total / steps, self.where.fetch(self.state))
+            self.where.in_main(lambda: self.hooks.on_epoch_end(epoch))
 
     def _figures(self) -> dict[str, float]:
         if self.validation is None:
             return {}
-        state = self.state.model_state
-        return evaluate(self.state.evaluated(), self.validation, self.recipe.task, state=state).figures
+        options: Any = {"state": self.state.model_state, "placement": self.where}
+        return evaluate(self.state.evaluated(), self.validation, self.recipe.task, **options).figures

@@ -16,6 +16,7 @@ from matrinox.contract import AnyArray, contract
 from matrinox.data.examples import Examples
 from matrinox.train.freeze import Frozen
 from matrinox.train.recipe import Augmentation, Recipe
+from matrinox.train.shard.placement import NOWHERE, Placement
 from matrinox.train.state import TrainState
 from matrinox.train.task import Task
 
@@ -38,7 +39,8 @@ class Stepper:
     """How one step is taken: gradient of the task's loss on a minibatch, and the optimiser's update.
 
     **Arguments:** `task`; `optimiser`: any optax transformation; `augment`, `accumulate`, `precision`, `average`: as of
-    `Recipe`; `frozen`: what `freeze` gives for the model, to train the rest of it alone.
+    `Recipe`; `frozen`: what `freeze` gives for the model, to train the rest of it alone; `placement`: where the state
+    is, as `placement` gives it.
     """
 
     task: Task
@@ -48,19 +50,27 @@ class Stepper:
     precision: Literal["float32", "bfloat16"] = "float32"
     average: float | None = None
     frozen: Frozen | None = None
+    placement: Placement = NOWHERE
 
     @staticmethod
-    def of(recipe: Recipe, steps: int, *, steps_per_epoch: int = 1, frozen: Frozen | None = None) -> "Stepper":
+    def of(
+        recipe: Recipe,
+        steps: int,
+        *,
+        steps_per_epoch: int = 1,
+        frozen: Frozen | None = None,
+        placement: Placement = NOWHERE,
+    ) -> "Stepper":
         """The stepper of a recipe, for a run of that many steps.
 
         **Arguments:** `recipe`; `steps`: of the run; `steps_per_epoch`: for schedules that change by the epoch;
-        `frozen`: as above.
+        `frozen`, `placement`: as above.
         """
         optimiser = recipe.optimiser.build(steps, steps_per_epoch=steps_per_epoch)
         if frozen is not None:
             optimiser = frozen.optimiser(optimiser)
         options = recipe.augment, recipe.accumulate, recipe.precision, recipe.average
-        return Stepper(recipe.task, optimiser, *options, frozen)
+        return Stepper(recipe.task, optimiser, *options, frozen, placement)
 
     @contract
     def start(self, model: PyTree, state: eqx.nn.State | None = None, *, key: PRNGKeyArray) -> TrainState:
@@ -95,7 +105,7 @@ class Stepper:
             average = optax.incremental_update(eqx.filter(model, eqx.is_inexact_array), state.average, 1 - decay)
         position = state.position + self.accumulate
         after = TrainState(model, optimiser_state, model_state, average, step, position, state.key)
-        return after, loss, optax.global_norm(gradient)
+        return after, loss, optax.tree.norm(gradient)
 
     @contract
     def steps(
@@ -150,7 +160,7 @@ class Stepper:
     def _gradient_of_one(
         self, model: PyTree, model_state: Any, key: PRNGKeyArray, inputs: PyTree, targets: PyTree
     ) -> tuple[Array, PyTree, Any]:
-        x, due = self.prepared(key, inputs, targets)
+        x, due = self.prepared(key, *self.placement.constrain_batch((inputs, targets)))
         trained, rest = eqx.partition(model, self._is_trained())
 
         def loss_of(trained: PyTree) -> tuple[Array, Any]:
@@ -193,7 +203,10 @@ def call_model(
     `key`.
     """
     options = {"key": key} if takes_key(model) else {}
-    return (model(inputs, **options), None) if state is None else model(inputs, state, **options)
+    if state is None:
+        return model(inputs, **options), None
+    # A State that a layer has changed may not be used again, and the caller's is the caller's.
+    return model(inputs, jax.tree.map(lambda leaf: leaf, state), **options)
 
 
 def takes_key(model: Any) -> bool:
@@ -232,6 +245,7 @@ def _steps(
         after, loss, norm = stepper.step(eqx.combine(arrays, rest), inputs, targets)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), eqx.filter(after, eqx.is_array), arrays)
+        kept = stepper.placement.constrain(kept)
         record = record.at[:, taken].set(jnp.stack([loss, norm]).astype(jnp.float32))
         return taken + finite, kept, record, finite
 
