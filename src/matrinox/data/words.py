@@ -39,6 +39,7 @@ class GroupWords(Examples):
     **Raises:** `ValueError` for an unknown group, element or choice, for a number out of range, and if an element comes
     twice; `ContractError` for wrong types.
 
+    >>> import jax.numpy as jnp
     >>> words = GroupWords("A5", length=32, examples=1000)
     >>> inputs, targets = words.gather(jnp.arange(4))
     >>> inputs.shape, targets.shape, words.vocabulary, words.classes
@@ -116,20 +117,28 @@ class GroupWords(Examples):
         `group_table`, `(batch, length)` for `"prefixes"` and `(batch,)` for `"last"`.
         **Raises:** `ContractError` if `rows` is not one axis of integers.
         """
-        words = jax.vmap(self._word)(jnp.asarray(rows))
-        products = jax.lax.associative_scan(
-            lambda earlier, later: self.table[later, earlier], self.letters[words], axis=1
-        )
-        return words, products if self.targets == "prefixes" else products[:, -1]
+        return _gather(self, jnp.asarray(rows))
 
     def fingerprint(self) -> str:
         """SHA-256 of the settings, which decide every word."""
         settings = [_VERSION, self.group, self.length, self.min_length, self.examples, self.seed, self.targets]
         return hashlib.sha256(json.dumps([*settings, self.tokens]).encode()).hexdigest()
 
-    def _word(self, row: Array) -> Array:
+
+@eqx.filter_jit
+def _gather(self: GroupWords, rows: Array) -> tuple[Array, Array]:
+    def word(row: Array) -> Array:
         # Of 32 bits: with JAX's switch for 64 it would draw others.
-        of_length, of_tokens = jax.random.split(jax.random.fold_in(KeyStream(self.seed).root, row))
+        of_length, of_tokens = jax.random.split(jax.random.fold_in(root, row))
         drawn = jax.random.randint(of_tokens, (self.length,), 0, len(self.tokens), jnp.int32)
         end = jax.random.randint(of_length, (), self.min_length, self.length + 1, jnp.int32)
         return jnp.where(jnp.arange(self.length) < end, drawn, self.padding)
+
+    def step(product: Array, element: Array) -> tuple[Array, Array]:
+        product = self.table[element, product]
+        return product, product
+
+    root = KeyStream(self.seed).root
+    words = jax.vmap(word)(rows)
+    last, prefixes = jax.lax.scan(step, jnp.full(rows.shape, self.letters[-1]), self.letters[words].T)
+    return words, prefixes.T if self.targets == "prefixes" else last
