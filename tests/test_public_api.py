@@ -233,6 +233,8 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "data.vector_prefix": {"inputs": jnp.ones((5, 8)), "length": 3},
         "train.pack": {"predictions": jnp.arange(5)},
         "train.apply_model": {"model": jnp.tanh, "inputs": jnp.ones((5, 2))},
+        "train.predict": {"model": jnp.tanh, "inputs": jnp.ones((5, 2))},
+        "train.predict_one": {"model": jnp.tanh, "example": jnp.ones((2,))},
         "train.train_step": {
             "state": state,
             "inputs": jnp.ones((5, 2)),

@@ -54,8 +54,15 @@ from matrinox.train.optim import Optimiser as Optimiser
 from matrinox.train.optim import Scheduler as Scheduler
 from matrinox.train.optim import StepDecay as StepDecay
 from matrinox.train.optim import WarmupStableDecay as WarmupStableDecay
+from matrinox.train.probe import Probe as Probe
+from matrinox.train.probe import Probed as Probed
+from matrinox.train.probe import ProbeTable as ProbeTable
+from matrinox.train.probe import predict as predict
+from matrinox.train.probe import predict_one as predict_one
+from matrinox.train.probe import run_probes as run_probes
 from matrinox.train.recipe import Augmentation as Augmentation
 from matrinox.train.recipe import Recipe as Recipe
+from matrinox.train.report import report_line as report_line
 from matrinox.train.shard import Placement as Placement
 from matrinox.train.shard import join_processes as join_processes
 from matrinox.train.shard import partition_specs as partition_specs
