@@ -20,6 +20,12 @@ from matrinox.data.builtin import list_texts as list_texts
 from matrinox.data.builtin import load_builtin as load_builtin
 from matrinox.data.builtin import load_splits as load_splits
 from matrinox.data.builtin import load_text as load_text
+from matrinox.data.csv_fit import FillWith as FillWith
+from matrinox.data.csv_fit import fit_csv as fit_csv
+from matrinox.data.csv_reader import CsvFile as CsvFile
+from matrinox.data.csv_reader import read_csv as read_csv
+from matrinox.data.csv_schema import CsvColumn as CsvColumn
+from matrinox.data.csv_schema import CsvSchema as CsvSchema
 from matrinox.data.examples import DataSet as DataSet
 from matrinox.data.examples import Examples as Examples
 from matrinox.data.groups import Group as Group
@@ -51,4 +57,12 @@ from matrinox.data.ssl import random_mask as random_mask
 from matrinox.data.ssl import spread_mask as spread_mask
 from matrinox.data.ssl import vector_prefix as vector_prefix
 from matrinox.data.stream_loader import StreamLoader as StreamLoader
+from matrinox.data.text import BPETokenizer as BPETokenizer
+from matrinox.data.text import ByteTokenizer as ByteTokenizer
+from matrinox.data.text import CharTokenizer as CharTokenizer
+from matrinox.data.text import Tokenizer as Tokenizer
+from matrinox.data.text import TokenWindows as TokenWindows
+from matrinox.data.text import generate as generate
+from matrinox.data.text import load_tokenizer as load_tokenizer
+from matrinox.data.text import split_text as split_text
 from matrinox.data.words import GroupWords as GroupWords
