@@ -103,7 +103,7 @@ def reproduce(
             "of these."
         )
     target = Path(folder)
-    present = [each for each in _files(target) if each.exists()]
+    present = files_of_run(target)
     if present and not (resume or overwrite):
         raise FileExistsError(
             f"{str(target)!r} holds a run ({', '.join(each.name for each in present)}): resume it, overwrite it, or "
@@ -166,9 +166,10 @@ def reproduce(
     return Reproduced(model_file, log_file, log)
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files of a run."""
-    return [folder / name for name in (LOG_FILE, EVENTS_FILE, CHECKPOINT_FILE, MODEL_FILE)]
+def files_of_run(folder: Path) -> list[Path]:
+    """The files that a run has left in a folder."""
+    files = (folder / name for name in (LOG_FILE, EVENTS_FILE, CHECKPOINT_FILE, MODEL_FILE))
+    return [file for file in files if file.exists()]
 
 
 def count_parameters(model: Any) -> int:

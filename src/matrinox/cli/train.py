@@ -1,0 +1,93 @@
+"""`matrinox train`."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from matrinox.cli.command import Command, ModelName, Stopped, UsageError, entry_named
+from matrinox.cli.table import facts, show_table
+from matrinox.train import ask_to_stop, show_progress
+from matrinox.train.task import Task
+from matrinox.zoo import Reproduced, reproduce
+from matrinox.zoo.runs import files_of_run
+
+
+@dataclasses.dataclass(frozen=True)
+class Train(Command):
+    """Train a model of the zoo, evaluate it, and save it as one file.
+
+    Writes FOLDER/model.safetensors (the best model by validation loss, from the first round on), what the run needs to
+    go on, FOLDER/log.jsonl, which grows with the run, and FOLDER/log.json at its end. Ctrl-C stops early and keeps the
+    last complete files; Ctrl-C twice does not wait for the round in progress.
+
+    Example: matrinox train cnn-digits
+    """
+
+    name: ModelName = ""
+    """Which model: a name that `matrinox list` shows."""
+    seed: int = 0
+    """Seed of the initial weights and of the order of examples; the split of the data is the same for all."""
+    out: Annotated[str, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: runs/NAME)")] = ""
+    """Where to write."""
+    steps: Annotated[int, tyro.conf.arg(help_behavior_hint="(default: as in the model's recipe)")] = 0
+    """How many steps to train, for a shorter or a longer run."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on with the run in FOLDER, however it ended, to the weights and the log of a run without a break."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Remove the run in FOLDER first."""
+
+    def __call__(self) -> None:
+        """Runs the command."""
+        row = entry_named(self.name)
+        if self.steps < 0:
+            raise UsageError(f"--steps (={self.steps}) must be at least 1: leave it out for the model's own recipe")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"--seed (={self.seed}) must be from 0 to 4294967295: JAX takes 32 bits of a seed")
+        if self.resume and self.overwrite:
+            raise UsageError("--resume and --overwrite exclude each other: go on with a run, or remove it")
+        if self.steps:
+            row = dataclasses.replace(row, recipe=dataclasses.replace(row.recipe, steps=self.steps))
+        folder = Path(self.out or Path("runs") / row.name)
+        if not (self.resume or self.overwrite) and (found := files_of_run(folder)):
+            raise UsageError(
+                f"{folder} holds a run ({', '.join(each.name for each in found)}): pass --resume to go on with it, "
+                "--overwrite to remove it, or another --out"
+            )
+        try:
+            with ask_to_stop() as should_stop, show_progress(row.recipe.task) as hooks:
+                done = reproduce(
+                    row,
+                    seed=self.seed,
+                    folder=folder,
+                    resume=self.resume,
+                    overwrite=self.overwrite,
+                    hooks=hooks,
+                    should_stop=should_stop,
+                )
+        except KeyboardInterrupt as error:
+            raise Stopped(str(error) or "stopped before the first evaluation: no model was written") from error
+        _tell(done, row.recipe.task)
+
+
+def _tell(done: Reproduced, task: Task) -> None:
+    run, steps = done.run, done.log.recipe["steps"]
+    validation, test = (_spelt(score.figures, task) for score in (run.validation, run.test))
+    if run.interrupted:
+        figures = ", ".join(f"validation {name} {value}" for name, value in validation.items())
+        raise Stopped(
+            f"stopped at step {run.steps} of {steps}: {done.model_file} is complete and holds the best so far "
+            f"(step {run.best_step}, {figures}); add --resume to go on"
+        )
+    rows = {"parameters": f"{done.log.parameters:,}", "best step": f"{run.best_step}, by validation loss"}
+    rows |= {f"validation {name}": value for name, value in validation.items()}
+    rows |= {f"test {name}": value for name, value in test.items()}
+    rows |= {"seconds": f"{run.seconds:.1f}", "file written": str(done.model_file), "log": str(done.log_file)}
+    show_table(facts(f"{done.log.name}, seed {run.seed}", rows))
+
+
+def _spelt(figures: Mapping[str, float], task: Task) -> dict[str, str]:
+    shares = {task.headline} if task.percent else set()
+    return {name: f"{value:.2%}" if name in shares else f"{value:.4f}" for name, value in figures.items()}
