@@ -119,6 +119,12 @@ def test_a_file_that_the_server_lacks_is_refused(cache, server):
         files_of(holding("gone.bin"), download=True)
 
 
+def test_a_mirror_that_is_no_address_is_told(cache, monkeypatch):
+    monkeypatch.setenv("MATRINOX_MIRROR", "mirror")
+    with pytest.raises(FileNotFoundError, match=r"(?s)the download of mirror/set.bin failed: .*protocol.*Three ways"):
+        files_of(holding(), download=True)
+
+
 def test_without_a_server_the_error_lists_three_ways(cache):
     with pytest.raises(FileNotFoundError) as raised:
         files_of(holding(), download=True)

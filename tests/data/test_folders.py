@@ -11,6 +11,9 @@ from matrinox.data.folders import cache_folder, data_folder
 def test_the_data_folder_is_the_one_named(tmp_path, monkeypatch):
     monkeypatch.setenv("MATRINOX_DATA", str(tmp_path))
     assert data_folder() == tmp_path
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    monkeypatch.setenv("MATRINOX_DATA", f"~/{tmp_path.name}")
+    assert data_folder() == tmp_path
 
 
 @pytest.mark.parametrize("named", [None, ""])

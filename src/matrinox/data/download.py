@@ -47,8 +47,8 @@ def files_of(holding: Holding, *, download: bool) -> tuple[Path, ...]:
     **Raises:** `FileNotFoundError`, with every way to get them, if there are none; `NotADirectoryError` as
     `data_folder`.
     """
-    for folder in (data_folder(), cache_folder()):
-        for form in holding.forms if folder else ():
+    for folder in filter(None, (data_folder(), cache_folder())):
+        for form in holding.forms:
             paths = tuple(folder / file for file in form)
             if all(path.is_file() for path in paths):
                 return paths
@@ -69,10 +69,9 @@ def fetch(holding: Holding, source: RemoteFile) -> Path:
     except ImportError as error:
         raise _not_found(holding, 'pooch is not installed: pip install "matrinox[data]"') from error
     target = _cached(source.file)
-    # pooch writes beside the target, checks, and renames; its default is to write 1 kB at a time.
-    downloader = pooch.HTTPDownloader(chunk_size=2**18)
     try:
-        pooch.retrieve(source.place, f"sha256:{source.sha256}", target.name, target.parent, downloader=downloader)
+        # It writes beside the target, checks, and renames.
+        pooch.retrieve(source.place, f"sha256:{source.sha256}", target.name, target.parent)
     except (OSError, ValueError) as error:
         raise _not_found(holding, f"the download of {source.place} failed: {error}") from error
     return target

@@ -13,12 +13,13 @@ def data_folder() -> Path | None:
     named = os.environ.get("MATRINOX_DATA")
     if not named:
         return None
-    if not os.path.isdir(named):
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
         raise NotADirectoryError(
             f"the environment variable MATRINOX_DATA (={named!r}) must name a folder that exists: "
             "create it, or unset the variable."
         )
-    return Path(named)
+    return folder
 
 
 def cache_folder() -> Path | None:
@@ -29,7 +30,7 @@ def cache_folder() -> Path | None:
     """
     named = os.environ.get("MATRINOX_CACHE")
     if named:
-        return Path(named)
+        return Path(named).expanduser()
     try:
         from pooch import os_cache
     except ImportError:
