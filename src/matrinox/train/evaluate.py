@@ -14,8 +14,8 @@ from jaxtyping import PyTree, Shaped
 from matrinox.contract import AnyArray, contract
 from matrinox.data.examples import Examples
 from matrinox.data.loader import Batch, Loader
-from matrinox.train.shard.placement import NOWHERE, Placement
 from matrinox.train.report import report_line
+from matrinox.train.shard.placement import NOWHERE, Placement
 from matrinox.train.step import call_model
 from matrinox.train.task import Tally, Task
 
