@@ -74,11 +74,8 @@ def test_a_field_that_the_schema_does_not_know_is_named_by_file_line_and_column(
 
 def test_another_header_is_refused_by_the_first_column_that_differs(written):
     schema = fit_csv(written(TEXT), missing={"height": "mean"})
-    for header, due in (
-        ("age,town,height,paid", "column 2 is called 'town' and in the schema 'city'"),
-        ("age", "None"),
-    ):
-        with pytest.raises(ValueError, match=rf"test\.csv, line 1: column 2 is called .*{due.split()[-1]}"):
+    for header, found in (("age,town,height,paid", "'town'"), ("age", "None")):
+        with pytest.raises(ValueError, match=f"line 1: column 2 is called {found} and in the schema 'city': bring the"):
             CsvFile(written(f"{header}\n", "test.csv"), schema)
 
 

@@ -30,6 +30,8 @@ from matrinox.data.examples import DataSet as DataSet
 from matrinox.data.examples import Examples as Examples
 from matrinox.data.groups import Group as Group
 from matrinox.data.groups import group_table as group_table
+from matrinox.data.image_folder import ImageFolder as ImageFolder
+from matrinox.data.image_folder import read_images as read_images
 from matrinox.data.loader import Batch as Batch
 from matrinox.data.loader import Loader as Loader
 from matrinox.data.npy_reader import NpyFiles as NpyFiles
