@@ -1,6 +1,6 @@
 """Augmentation of images: each is moved, cropped, mirrored or partly hidden by a draw of its own."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import jax
@@ -130,11 +130,12 @@ class Crop:
     **Raises:** `ValueError` for a value of another type, or a size below 1.
     """
 
-    size: int | tuple[int, int] = field(metadata={"min": 1})
+    size: int | tuple[int, int]
     resize: bool = True
 
     def __post_init__(self):
         check_config(self)
+        _window(self.size)
 
     @contract
     def __call__(self, key: PRNGKeyArray, images: Float[AnyArray, "*batch h w c"]) -> Float[Array, "*batch _ _ c"]:
@@ -182,11 +183,12 @@ class Cutout:
     **Raises:** `ValueError` for a value of another type, or a size below 1.
     """
 
-    size: int | tuple[int, int] = field(metadata={"min": 1})
+    size: int | tuple[int, int]
     fill: float = 0.0
 
     def __post_init__(self):
         check_config(self)
+        _window(self.size)
 
     @contract
     def __call__(self, key: PRNGKeyArray, images: Float[AnyArray, "*batch h w c"]) -> Float[Array, "*batch h w c"]:
@@ -210,12 +212,18 @@ def _cut(key: PRNGKeyArray, images: Array, window: tuple[int, int]) -> Array:
     return cut.reshape(*batch, *window, c)
 
 
-def _fitting(size: int | tuple[int, int], images: tuple[int, int]) -> tuple[int, int]:
+def _window(size: int | tuple[int, int]) -> tuple[int, int]:
     window = (size, size) if isinstance(size, int) else size
-    if not all(1 <= side <= whole for side, whole in zip(window, images, strict=True)):
+    if min(window) < 1:
+        raise ValueError(f"`size` (={size}) must be at least 1: give one number for a square, or (height, width).")
+    return window
+
+
+def _fitting(size: int | tuple[int, int], images: tuple[int, int]) -> tuple[int, int]:
+    window = _window(size)
+    if window[0] > images[0] or window[1] > images[1]:
         raise ValueError(
-            f"`size` (={size}) must be from 1 to the size of the images, {images[0]} × {images[1]}: "
-            "choose a smaller window."
+            f"`size` (={size}) must be at most that of the images, {images[0]} × {images[1]}: choose a smaller window."
         )
     return window
 

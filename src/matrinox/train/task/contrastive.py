@@ -64,25 +64,25 @@ class Contrastive(Task):
 
     @contract
     def loss(
-        self, outputs: Float[AnyArray, "2*batch *features"], targets: Integer[AnyArray, " batch"]
+        self, outputs: Float[AnyArray, "views *features"], targets: Integer[AnyArray, " batch"]
     ) -> Float[Array, ""]:
         """InfoNCE of both halves of the outputs, averaged over both directions.
 
         **Arguments:** `outputs`: `(2 · batch, *features)`, of matrix neurons too: `(2 · batch, p, n, n)`; `targets`:
         as `prepare` gives them.
         **Returns:** the mean loss, a 0-d array.
-        **Raises:** `ContractError` if there are not two outputs for each target.
+        **Raises:** `ValueError` if there are not two outputs for each target; `ContractError` if they are no floats.
         """
         first, second = self._views(outputs, targets)
         return info_nce(first, second, temperature=self.temperature)
 
     @contract
-    def tally(self, outputs: Float[AnyArray, "2*batch *features"], targets: Integer[AnyArray, " batch"]) -> Tally:
+    def tally(self, outputs: Float[AnyArray, "views *features"], targets: Integer[AnyArray, " batch"]) -> Tally:
         """Sums of the loss, of hits in both directions and of examples.
 
         **Arguments:** as for `loss`.
         **Returns:** 0-d arrays `loss`, `hits`, `examples`.
-        **Raises:** `ContractError` if there are not two outputs for each target.
+        **Raises:** `ValueError` if there are not two outputs for each target; `ContractError` if they are no floats.
         """
         alike = cosine_similarities(*self._views(outputs, targets))
         own = jnp.arange(len(alike))
@@ -101,10 +101,15 @@ class Contrastive(Task):
 
         **Arguments:** `outputs`: `(2 · batch, *features)`.
         **Returns:** `(batch, *features)`.
-        **Raises:** `ContractError` if `outputs` is not of floats.
+        **Raises:** `ContractError` if `outputs` is not of floats or has no axis.
         """
         return jnp.asarray(outputs)[: outputs.shape[0] // 2]
 
     def _views(self, outputs: AnyArray, targets: AnyArray) -> tuple[Array, Array]:
-        batch = targets.shape[0]
+        batch, views = targets.shape[0], outputs.shape[0]
+        if views != 2 * batch:
+            raise ValueError(
+                f"`outputs` has {views} rows, which must be two for each of the {batch} examples: the model must keep "
+                "the axis of examples."
+            )
         return jnp.asarray(outputs)[:batch], jnp.asarray(outputs)[batch:]
