@@ -48,7 +48,7 @@ def server(tmp_path, monkeypatch):
 
 
 def holding(file="set.bin", sha256=SHA256, url="http://127.0.0.1:9/set.bin") -> Holding:
-    return Holding("noise", ((file,),), "300,000 bytes", "a page", (RemoteFile(file, url, sha256),))
+    return Holding("noise", ((file,),), "300,000 bytes", (RemoteFile(file, url, sha256),))
 
 
 def test_a_file_is_downloaded_from_its_own_address_or_the_mirrors(cache, server, monkeypatch):
@@ -81,7 +81,7 @@ def test_the_folder_of_data_comes_before_the_cache(cache, server, tmp_path, monk
 
 def test_a_form_counts_only_with_all_its_files(cache):
     cache.mkdir()
-    whole = Holding("noise", (("a", "b"), ("c",)), "bytes", "a page")
+    whole = Holding("noise", (("a", "b"), ("c",)), "bytes")
     (cache / "a").touch()
     with pytest.raises(FileNotFoundError, match=r"put a and b, or c \(bytes\) into a folder"):
         files_of(whole, download=False)
@@ -154,11 +154,17 @@ def test_nothing_is_downloaded_where_that_is_refused(cache, server):
     assert not cache.exists()
 
 
-def test_what_has_no_known_hash_is_never_downloaded(cache, server):
-    with pytest.raises(
-        FileNotFoundError, match=r"(?s)no SHA-256 .* is known.*2. the download: there is none.*see a page"
-    ):
-        files_of(Holding("noise", (("set.bin",),), "300,000 bytes", "a page"), download=True)
+def test_what_has_no_known_hash_is_never_downloaded_and_the_error_lists_two_ways(cache, server):
+    with pytest.raises(FileNotFoundError) as raised:
+        files_of(Holding("noise", (("set.bin",),), "300,000 bytes", origin="what is published"), download=True)
+    first, *ways = str(raised.value).splitlines()
+    assert first.endswith(
+        "there is no download, as no published file of it with a known SHA-256 is safe to read. Two ways to get it:"
+    )
+    assert ways == [
+        "  1. your own copy: put set.bin (300,000 bytes) into a folder, and name it in MATRINOX_DATA.",
+        f"  2. by hand: make it of what is published, and save it in {cache}.",
+    ]
 
 
 def test_without_pooch_the_error_names_the_extra(cache, monkeypatch):

@@ -29,15 +29,15 @@ class Holding:
     """A data set that lies in files.
 
     **Arguments:** `name`: as users write it; `forms`: the files that together hold it, in each of the forms that are
-    read; `contents`: what they must hold, in words; `page`: where a person finds it; `sources`: what is downloaded,
-    the files of one of the forms, or nothing.
+    read; `contents`: what they must hold, in words; `sources`: what is downloaded, the files of one of the forms, or
+    nothing; `origin`: then, what a person can make them of.
     """
 
     name: str
     forms: tuple[tuple[str, ...], ...]
     contents: str
-    page: str
     sources: tuple[RemoteFile, ...] = ()
+    origin: str = ""
 
 
 def files_of(holding: Holding, *, download: bool) -> tuple[Path, ...]:
@@ -55,7 +55,9 @@ def files_of(holding: Holding, *, download: bool) -> tuple[Path, ...]:
     if not download:
         raise _not_found(holding, "download=False was passed")
     if not holding.sources:
-        raise _not_found(holding, "no SHA-256 of a published file that is read without running code is known")
+        raise _not_found(
+            holding, "there is no download, as no published file of it with a known SHA-256 is safe to read"
+        )
     return tuple(fetch(holding, source) for source in holding.sources)
 
 
@@ -94,13 +96,11 @@ def _not_found(holding: Holding, why: str) -> FileNotFoundError:
             + ".",
         ]
     else:
-        ways += [
-            "the download: there is none.",
-            f"by hand: see {holding.page}, and save {forms} in {_cached('')}.",
-        ]
+        ways.append(f"by hand: make it of {holding.origin}, and save it in {_cached('')}.")
+    data, cache = data_folder() or "not set", cache_folder() or "no MATRINOX_CACHE, and no pooch"
     return FileNotFoundError(
-        f"the data set {holding.name!r} is neither in MATRINOX_DATA ({data_folder() or 'not set'}) nor in the cache "
-        f"({cache_folder() or 'no MATRINOX_CACHE, and no pooch'}), and was not downloaded: {why}. Three ways to get it:"
+        f"the data set {holding.name!r} is neither in MATRINOX_DATA ({data}) nor in the cache ({cache}), and was not "
+        f"downloaded: {why}. {'Three' if holding.sources else 'Two'} ways to get it:"
         + "".join(f"\n  {number}. {way}" for number, way in enumerate(ways, 1))
     )
 

@@ -147,7 +147,6 @@ LABELLED: dict[str, Labelled] = {
             name="mnist",
             forms=(("mnist.npz",),),
             contents=_IMAGES,
-            page=_MNIST,
             sources=(
                 RemoteFile("mnist.npz", _MNIST, "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"),
             ),
@@ -161,7 +160,6 @@ LABELLED: dict[str, Labelled] = {
             name="fashion-mnist",
             forms=(("fashion-mnist.npz",), tuple(f"fashion-mnist/{file}" for file in _FASHION_FILES)),
             contents=_IMAGES,
-            page="https://github.com/zalandoresearch/fashion-mnist",
             sources=tuple(
                 RemoteFile(f"fashion-mnist/{file}", f"{_FASHION}/{file}", sha256)
                 for file, sha256 in _FASHION_FILES.items()
@@ -177,7 +175,7 @@ LABELLED: dict[str, Labelled] = {
             name="mnist1d",
             forms=(("mnist1d.npz",),),
             contents=_SIGNALS,
-            page="https://github.com/greydanus/mnist1d, whose x, y are x_train, y_train here",
+            origin="mnist1d_data.pkl (https://github.com/greydanus/mnist1d), whose x and y are x_train and y_train",
         ),
         shape=(40,),
         train=4000,
@@ -192,7 +190,6 @@ TEXTS: dict[str, Text] = {
             name="tinyshakespeare",
             forms=(("tinyshakespeare.txt",), ("tinyshakespeare.txt.gz",)),
             contents=f"the 1,115,394 characters of Karpathy's file, SHA-256 {_SHAKESPEARE_SHA256}",
-            page=_SHAKESPEARE,
             sources=(RemoteFile("tinyshakespeare.txt", _SHAKESPEARE, _SHAKESPEARE_SHA256),),
         ),
         sha256=_SHAKESPEARE_SHA256,
