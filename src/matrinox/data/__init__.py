@@ -28,6 +28,8 @@ from matrinox.data.csv_schema import CsvColumn as CsvColumn
 from matrinox.data.csv_schema import CsvSchema as CsvSchema
 from matrinox.data.examples import DataSet as DataSet
 from matrinox.data.examples import Examples as Examples
+from matrinox.data.folds import Fold as Fold
+from matrinox.data.folds import folds as folds
 from matrinox.data.groups import Group as Group
 from matrinox.data.groups import group_table as group_table
 from matrinox.data.image_folder import ImageFolder as ImageFolder
@@ -43,8 +45,13 @@ from matrinox.data.prefetch import prefetch as prefetch
 from matrinox.data.row_loader import RowLoader as RowLoader
 from matrinox.data.source import Source as Source
 from matrinox.data.source import Stream as Stream
+from matrinox.data.split import SplitRows as SplitRows
 from matrinox.data.split import Splits as Splits
 from matrinox.data.split import split as split
+from matrinox.data.split import split_by_group as split_by_group
+from matrinox.data.split import split_in_order as split_in_order
+from matrinox.data.split import split_random as split_random
+from matrinox.data.split import split_rows as split_rows
 from matrinox.data.ssl import BlockMask as BlockMask
 from matrinox.data.ssl import Mask as Mask
 from matrinox.data.ssl import PeriodicMask as PeriodicMask
