@@ -79,7 +79,7 @@ def test_the_four_files_of_fashion_mnist_give_its_arrays(cache):
 )
 def test_an_archive_with_other_arrays_is_refused(cache, signals, changed, why):
     np.savez(cache / "mnist1d.npz", **(signals | changed))
-    with pytest.raises(ValueError, match=rf"mnist1d\.npz .* must hold x_train float\[4000, 40\], .*does not: {why}"):
+    with pytest.raises(ValueError, match=rf"mnist1d\.npz .* must hold x_train floating\[4000, 40\], .*does not: {why}"):
         read_labelled(SIGNALS, download=False)
 
 

@@ -9,7 +9,7 @@ from matrinox.contract import contract
 from matrinox.contract.nearest import nearest
 from matrinox.data.examples import DataSet
 from matrinox.data.published import LABELLED, TEXTS, Labelled, Part, read_labelled, read_text
-from matrinox.data.split import Splits, rows_of_shares
+from matrinox.data.split import Splits, rows_of_shares, split, split_random
 
 _TEST = 0.2
 
@@ -72,9 +72,8 @@ def load_splits(
 ) -> Splits:
     """One of the data sets known by name, in three parts: the published test part, if there is one, is the test part.
 
-    Validation, and the test part where none is published, are drawn by class as `split` draws them (without classes,
-    from all); of a published data set validation is a share of its train part, so that nothing chooses by its test
-    part.
+    Validation, and the test part where none is published, are drawn by class as `split` draws them (without classes, as
+    `split_random`). Of a published data set validation is a share of its train part: nothing chooses by its test part.
 
     **Arguments:** `name`, `download`: as for `load_builtin`; `validation`, `test`: shares, between 0 and 1, of which
     `test` (0.2 where `None`) is for data without a published test part; `seed`: the same seed gives the same parts
@@ -85,9 +84,9 @@ def load_splits(
     _check_name(name, list_builtin())
     if name in _OFFLINE:
         whole = load_builtin(name)
-        shares = {"validation": validation, "test": _TEST if test is None else test}
-        in_validation, in_test, in_train = (whole.take(rows) for rows in rows_of_shares(_labels(whole), shares, seed))
-        return Splits(train=in_train, validation=in_validation, test=in_test)
+        by_class = whole.targets is not None and np.issubdtype(whole.targets.dtype, np.integer)
+        how = split if by_class else split_random
+        return how(whole, validation=validation, test=_TEST if test is None else test, seed=seed)
     if test is not None:
         raise ValueError(
             f"`test` (={test}) must be None for {name!r}, which is published with a test part: leave it out."
@@ -127,11 +126,6 @@ def _check_name(name: str, known: tuple[str, ...]) -> None:
         if name in names:
             raise ValueError(f"`name` (={name!r}) must be one of {', '.join(known)}: {name} is loaded by {loader}.")
     raise ValueError(f"`name` (={name!r}) must be one of {', '.join(known)}: did you mean {nearest(name, known)!r}?")
-
-
-def _labels(whole: DataSet) -> np.ndarray:
-    targets = np.asarray(whole.targets)
-    return targets if np.issubdtype(targets.dtype, np.integer) else np.zeros(len(targets), np.int32)
 
 
 def _labelled(data: Labelled, part: Part) -> DataSet:

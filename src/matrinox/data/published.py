@@ -17,6 +17,7 @@ Part = tuple[np.ndarray, np.ndarray]
 """Inputs and class numbers, in the order of publication."""
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
+_CLASSES = 10
 _DAMAGED = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
@@ -31,8 +32,7 @@ class Labelled:
     shape: tuple[int, ...]
     train: int
     test: int
-    kind: type[np.generic] = np.uint8
-    classes: int = 10
+    kind: type[np.generic]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _check(data: Labelled, name: str, array: np.ndarray) -> None:
     shape, kind = ((examples, *data.shape), data.kind) if name.startswith("x") else ((examples,), np.integer)
     if array.shape != shape or not np.issubdtype(array.dtype, kind):
         raise ValueError(f"{name} is {array.dtype}{list(array.shape)}")
-    if name.startswith("y") and not (array.min() >= 0 and array.max() < data.classes):
+    if name.startswith("y") and not (array.min() >= 0 and array.max() < _CLASSES):
         raise ValueError(f"{name} goes from {array.min()} to {array.max()}")
 
 
@@ -118,16 +118,25 @@ def _refused(paths: Sequence[Path], holding: Holding, error: Exception) -> Value
     )
 
 
-def _contents(shape: tuple[int, ...], train: int, test: int, kind: str) -> str:
-    x_train, x_test = ([count, *shape] for count in (train, test))
-    return (
-        f"x_train {kind}{x_train}, y_train integers[{train}] from 0 to 9, x_test {kind}{x_test}, "
-        f"y_test integers[{test}] from 0 to 9"
+def _labelled(
+    name: str,
+    shape: tuple[int, ...],
+    train: int,
+    test: int,
+    *,
+    kind: type[np.generic] = np.uint8,
+    others: tuple[tuple[str, ...], ...] = (),
+    sources: tuple[RemoteFile, ...] = (),
+    origin: str = "",
+) -> Labelled:
+    """A data set in an archive, or in other forms."""
+    (x_train, y_train), (x_test, y_test) = (
+        (f"{kind.__name__}{[count, *shape]}", f"integers[{count}] from 0 to {_CLASSES - 1}") for count in (train, test)
     )
+    contents = f"x_train {x_train}, y_train {y_train}, x_test {x_test}, y_test {y_test}"
+    holding = Holding(name, ((f"{name}.npz",), *others), contents, sources, origin)
+    return Labelled(holding, shape, train, test, kind)
 
-
-_IMAGES = _contents((28, 28), 60000, 10000, "uint8")
-_SIGNALS = _contents((40,), 4000, 1000, "float")
 
 _FASHION = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
 # In the order of _NAMES. MNIST's own files have the same names, so that these lie in a folder of their own.
@@ -138,50 +147,35 @@ _FASHION_FILES = {
     "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
 _MNIST = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+_MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 _SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 _SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 LABELLED: dict[str, Labelled] = {
-    "mnist": Labelled(
-        Holding(
-            name="mnist",
-            forms=(("mnist.npz",),),
-            contents=_IMAGES,
-            sources=(
-                RemoteFile("mnist.npz", _MNIST, "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"),
-            ),
-        ),
-        shape=(28, 28),
-        train=60000,
-        test=10000,
-    ),
-    "fashion-mnist": Labelled(
-        Holding(
-            name="fashion-mnist",
-            forms=(("fashion-mnist.npz",), tuple(f"fashion-mnist/{file}" for file in _FASHION_FILES)),
-            contents=_IMAGES,
+    data.holding.name: data
+    for data in (
+        _labelled("mnist", (28, 28), 60000, 10000, sources=(RemoteFile("mnist.npz", _MNIST, _MNIST_SHA256),)),
+        _labelled(
+            "fashion-mnist",
+            (28, 28),
+            60000,
+            10000,
+            others=(tuple(f"fashion-mnist/{file}" for file in _FASHION_FILES),),
             sources=tuple(
                 RemoteFile(f"fashion-mnist/{file}", f"{_FASHION}/{file}", sha256)
                 for file, sha256 in _FASHION_FILES.items()
             ),
         ),
-        shape=(28, 28),
-        train=60000,
-        test=10000,
-    ),
-    # It is published as a pickle, which can run any code when it is read, and so is not read here.
-    "mnist1d": Labelled(
-        Holding(
-            name="mnist1d",
-            forms=(("mnist1d.npz",),),
-            contents=_SIGNALS,
+        # It is published as a pickle, which can run any code when it is read, and so is not read here.
+        _labelled(
+            "mnist1d",
+            (40,),
+            4000,
+            1000,
+            kind=np.floating,
             origin="mnist1d_data.pkl (https://github.com/greydanus/mnist1d), whose x and y are x_train and y_train",
         ),
-        shape=(40,),
-        train=4000,
-        test=1000,
-        kind=np.floating,
-    ),
+    )
 }
 
 TEXTS: dict[str, Text] = {
