@@ -26,7 +26,9 @@ def public(name: str) -> Any:
     """The object of a name such as `nn.Dense`, each step of which its module exports."""
     found = matrinox
     for step in name.split("."):
-        assert step in found.__all__, f"{name} is not public"
+        # A room without `__all__` exports what it imports by name.
+        exported = getattr(found, "__all__", None) or [key for key in vars(found) if not key.startswith("_")]
+        assert step in exported, f"{name} is not public"
         found = getattr(found, step)
     return found
 
