@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from matrinox.contract import ContractError
-from matrinox.train import Classification
+from matrinox.data import DataSet
+from matrinox.train import Classification, evaluate
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -65,3 +67,62 @@ def test_label_smoothing_out_of_range_is_refused(smoothing):
 def test_label_smoothing_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match=r"`Classification\.label_smoothing` is '0\.1', not a number"):
         Classification("0.1")  # pyright: ignore[reportArgumentType]
+
+
+def test_rows_and_class_ids_are_the_same_target():
+    logits = np.random.RandomState(0).normal(size=(6, 4)).astype(np.float32)
+    ids = np.array([0, 3, 1, 1, 2, 0])
+    rows = np.eye(4, dtype=np.float32)[ids]
+    task = Classification(0.1, class_weights=(1.0, 2.0, 0.5, 3.0), top_k=2, confusion=True)
+    assert float(task.loss(logits, rows)) == pytest.approx(float(task.loss(logits, ids)), rel=1e-6)
+    assert task.hits(logits, rows).tolist() == task.hits(logits, ids).tolist()
+    of_rows, of_ids = task.tally(logits, rows), task.tally(logits, ids)
+    assert of_rows.keys() == of_ids.keys()
+    for name, sums in of_rows.items():
+        np.testing.assert_allclose(sums, of_ids[name], rtol=1e-6)
+
+
+def test_figures_of_a_loader_are_those_of_all_examples_at_once():
+    """Three minibatches, the last one smaller, against scikit-learn on the whole."""
+    rng = np.random.RandomState(2)
+    logits, ids = rng.normal(size=(11, 5)).astype(np.float32), rng.randint(0, 5, 11)
+    ids[4] = -1
+    task = Classification(class_weights=(1.0, 2.0, 0.5, 3.0, 1.0), ignored=-1, top_k=2, confusion=True)
+    seen = evaluate(lambda x: x, DataSet(jnp.asarray(logits), jnp.asarray(ids)), task, batch=4)
+    kept = ids >= 0
+    due, likeliest = ids[kept], logits[kept].argmax(-1)
+    nats = -log_softmax(logits[kept])[np.arange(10), due]
+    figures = {
+        "loss": np.average(nats, weights=np.array(task.class_weights)[due]),
+        "accuracy": sklearn.metrics.accuracy_score(due, likeliest),
+        "top_2_accuracy": sklearn.metrics.top_k_accuracy_score(due, logits[kept], k=2, labels=range(5)),
+    }
+    assert seen.figures == pytest.approx(figures, rel=1e-6)
+    matrix = sklearn.metrics.confusion_matrix(due, likeliest, labels=range(5))
+    assert seen.sums["confusion"].tolist() == matrix.tolist()
+    assert task.report(task.tally(logits, ids)) == pytest.approx(figures, rel=1e-6)
+
+
+def test_counts_of_many_minibatches_lose_no_digit():
+    """A float32 sum of ones would stop at 2²⁴."""
+    task = Classification()
+    logits, ids = np.random.RandomState(3).normal(size=(17, 3)).astype(np.float32), np.arange(17) % 3
+    many = {name: np.asarray(sums, np.float64) * 2**20 for name, sums in task.tally(logits, ids).items()}
+    assert many["examples"] == 17 * 2**20
+    assert task.report(many) == task.report(task.tally(logits, ids))
+
+
+def test_nothing_counted_has_no_figure():
+    seen = evaluate(lambda x: x, DataSet(jnp.zeros((3, 2)), jnp.full(3, -1)), Classification(ignored=-1))
+    assert np.isnan(list(seen.figures.values())).all()
+
+
+def test_options_out_of_range_are_refused():
+    with pytest.raises(ValueError, match=r"`Classification\.top_k` \(=0\) must be at least 1: choose a larger number"):
+        Classification(top_k=0)
+    with pytest.raises(ValueError, match=r"`k` \(=3\) must be from 1 to the number of classes \(=2\)"):
+        Classification(top_k=3).tally(jnp.zeros((3, 2)), jnp.zeros(3, int))
+    with pytest.raises(ContractError, match=r"weights"):
+        Classification(class_weights=(1.0, 2.0, 3.0)).loss(jnp.zeros((3, 2)), jnp.zeros(3, int))
+    with pytest.raises(ValueError, match=r"`ignored` \(=0\) must come with class ids"):
+        Classification(ignored=0).loss(jnp.zeros((3, 2)), jnp.ones((3, 2)))

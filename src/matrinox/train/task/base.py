@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jax import Array
@@ -12,9 +12,9 @@ Tally = dict[str, Array]
 """Sums over examples, by name: the tallies of two minibatches are added entry by entry."""
 
 
-def share(part: np.ndarray, whole: np.ndarray) -> float:
-    """A figure of two sums: `part / whole`, NaN where nothing was counted."""
-    return float(part / whole) if whole else float("nan")
+def share(part: Any, whole: Any) -> float:
+    """A figure of two sums, divided in float64: `part / whole`, NaN where nothing was counted."""
+    return float(part) / float(whole) if whole else float("nan")
 
 
 class Task(ABC):

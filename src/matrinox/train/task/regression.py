@@ -89,14 +89,14 @@ class Regression(Task):
 
         **Arguments:** `tally`: sums over all minibatches.
         """
-        examples, residual, square = tally["examples"], tally["residual"], tally["square"]
-        total = square - np.square(tally["target"]) / examples
-        r2 = explained(residual, np.where(total > _LEAST_SPREAD * square, total, 0), np)
+        names = ("examples", "target", "square", "residual", "absolute")
+        examples, target, square, residual, absolute = (np.asarray(tally[name], np.float64) for name in names)
+        r2 = explained(residual, spread(target, square, examples), np)
         entries = examples * residual.size
         figures = {
             "loss": share(tally["loss"], entries),
             "rmse": float(np.sqrt(residual.sum() / entries)),
-            "mae": share(tally["absolute"].sum(), entries),
+            "mae": share(absolute.sum(), entries),
             "r2": float(r2.mean()),
         }
         return figures | {f"r2_{name}": float(each) for name, each in zip(self.names, r2.flat, strict=False)}
@@ -105,3 +105,12 @@ class Regression(Task):
         if self.error == "huber":
             return huber(outputs, targets, delta=self.delta, reduction=reduction)
         return (mse if self.error == "mse" else mae)(outputs, targets, reduction=reduction)
+
+
+def spread(total: np.ndarray, square: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """`Σ t² − (Σ t)² / count`, the squared distances from the mean; 0 where float32 cannot tell it from none.
+
+    **Arguments:** `total`, `square`: sums of t and of t² in float64; `count`: how many.
+    """
+    spread = square - np.square(total) / count
+    return np.where(spread > _LEAST_SPREAD * square, spread, 0)
