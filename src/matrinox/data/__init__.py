@@ -36,6 +36,7 @@ from matrinox.data.image_folder import ImageFolder as ImageFolder
 from matrinox.data.image_folder import read_images as read_images
 from matrinox.data.loader import Batch as Batch
 from matrinox.data.loader import Loader as Loader
+from matrinox.data.normalize import Normalize as Normalize
 from matrinox.data.npy_reader import NpyFiles as NpyFiles
 from matrinox.data.npy_reader import NpzFile as NpzFile
 from matrinox.data.npy_reader import read_npy as read_npy
