@@ -1,5 +1,8 @@
 """A small problem that trains in a blink."""
 
+from collections.abc import Callable
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -43,3 +46,18 @@ def blobs() -> DataSet:
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
     return Recipe(steps=23, batch=8, steps_per_round=5, optimiser=AdamW(learning_rate=0.1))
+
+
+@pytest.fixture(scope="session")
+def same_bits() -> Callable[[Any, Any], bool]:
+    """Whether two trees hold the same arrays, bit for bit; keys by their data."""
+
+    def bits(tree: Any) -> list[tuple[str, tuple[int, ...], bytes]]:
+        arrays = [leaf for leaf in jax.tree.leaves(tree) if eqx.is_array(leaf)]
+        plain = [
+            np.asarray(jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
+            for leaf in arrays
+        ]
+        return [(array.dtype.str, array.shape, array.tobytes()) for array in plain]
+
+    return lambda left, right: bits(left) == bits(right)

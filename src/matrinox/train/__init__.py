@@ -14,6 +14,10 @@ from matrinox.train.hooks import Round as Round
 from matrinox.train.hooks import Start as Start
 from matrinox.train.hooks import Step as Step
 from matrinox.train.interrupt import ask_to_stop as ask_to_stop
+from matrinox.train.linear_probe import LinearProbe as LinearProbe
+from matrinox.train.linear_probe import Probing as Probing
+from matrinox.train.linear_probe import features_of as features_of
+from matrinox.train.linear_probe import linear_probe as linear_probe
 from matrinox.train.log import EVENTS as EVENTS
 from matrinox.train.log import Comparison as Comparison
 from matrinox.train.log import Csv as Csv

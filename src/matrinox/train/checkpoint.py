@@ -101,7 +101,11 @@ class Checkpoints:
         as plain data: `load_last` refuses to go on as another.
         **Raises:** `ModelFileError` if it cannot be written; the file before is then as it was.
         """
-        notes = {"run": json.dumps(run), "progress": json.dumps(dataclasses.asdict(progress))}
+        notes = {
+            "step": str(int(state.step)),
+            "run": json.dumps(run),
+            "progress": json.dumps(dataclasses.asdict(progress)),
+        }
         io.save(self.last, (state, best), plain=True, notes=notes)
 
     @contract

@@ -64,7 +64,7 @@ def evaluate(
     said: list[Any] = []
     model, state = placement.put((eqx.nn.inference_mode(model), state))
     sums: dict[str, Any] = {}
-    for number, (inputs, targets) in enumerate(_all(data, batch)):
+    for number, (inputs, targets) in enumerate(each_once(data, batch)):
         inputs, targets = placement.put_batch((inputs, targets))
         found = _look(model, state, task, inputs, targets, jnp.asarray(number), predictions)
         tally, predicted = placement.fetch(found)
@@ -106,7 +106,12 @@ def _check_batch(batch: int) -> None:
         raise ValueError(f"`batch` (={batch}) must be 1 or more: choose how many examples go at a time.")
 
 
-def _all(data: Examples | Loader, batch: int) -> Iterator[Batch]:
+def each_once(data: Examples | Loader, batch: int) -> Iterator[Batch]:
+    """Every example once, unshuffled.
+
+    **Arguments:** `data`: examples, of which `batch` go at a time, or a loader; `batch`: 1 or more.
+    **Returns:** an iterator of inputs and targets `(batch or fewer, …)`.
+    """
     _check_batch(batch)
     if isinstance(data, Loader):
         yield from data.once()

@@ -158,8 +158,8 @@ class _Run:
         return -(-epoch * self.feed.per_epoch // self.recipe.accumulate)
 
     def epoch_of(self, step: int) -> int:
-        """The epoch in which a step was taken: the first is 1, as the first step is."""
-        return (step * self.recipe.accumulate - 1) // self.feed.per_epoch + 1
+        """The epoch in which a step began: the first is 1, as the first step is."""
+        return (step - 1) * self.recipe.accumulate // self.feed.per_epoch + 1
 
     def go(self, resume: bool) -> Fitted:
         """Runs to the end."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -81,4 +82,4 @@ def _plain_value(value: Any) -> Any:
 
 
 def _spelt(hint: Any) -> str:
-    return getattr(hint, "__name__", str(hint)).replace("matrinox.train.", "").replace("typing.", "")
+    return hint.__name__ if isinstance(hint, type) else re.sub(r"\b[a-z_.]+\.(?=[A-Z])", "", str(hint))
