@@ -232,6 +232,7 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "data.spread_mask": {"mask": jnp.ones((5, 4), bool), "patch": (2,), "shape": (8,)},
         "data.vector_prefix": {"inputs": jnp.ones((5, 8)), "length": 3},
         "train.pack": {"predictions": jnp.arange(5)},
+        "train.features_of": {"features": jnp.tanh, "inputs": jnp.ones((5, 2))},
         "train.apply_model": {"model": jnp.tanh, "inputs": jnp.ones((5, 2))},
         "train.predict": {"model": jnp.tanh, "inputs": jnp.ones((5, 2))},
         "train.predict_one": {"model": jnp.tanh, "example": jnp.ones((2,))},

@@ -1,59 +1,50 @@
-"""Autoencoding: what every task of telling entries of the input back has in common."""
+"""Autoencoding: what the tasks that tell a changed input's own entries have in common."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import PyTree
 
-from matrinox.contract import AnyArray, contract
-from matrinox.functional import mse
-from matrinox.functional.precision import widen
-from matrinox.train.task.base import Tally, Task
+from matrinox.functional.metric import explained
+from matrinox.train.task.base import Tally
+from matrinox.train.task.reconstruction import Reconstruction
+from matrinox.train.task.regression import spread
 
 
-class Autoencoding(Task):
-    """A task of telling entries of the input back: squared error to lower, explained variance to report.
+@dataclass(frozen=True)
+class Autoencoding(Reconstruction):
+    """Reconstruction whose targets, values and where they count, `prepare` makes of the inputs, and how much it tells.
 
-    The targets that `prepare` gives are the values and where they count, both of the shape of the outputs.
+    **Arguments:** `error`: as of `Reconstruction`.
     """
+
+    error: Literal["mse", "bce"] = field(default="mse", kw_only=True)
 
     headline = "explained_variance"
     percent = True
 
-    @contract
-    def loss(
-        self, outputs: Float[AnyArray, "*shape"], targets: tuple[Float[AnyArray, "*shape"], Bool[AnyArray, "*shape"]]
-    ) -> Float[Array, ""]:
-        """The mean of `(output − value)²` over the entries that count.
+    def tally(self, outputs: PyTree, targets: PyTree) -> Tally:
+        """Those of `Reconstruction`, and in float64 the sums of values, of errors, and of the squares of both.
 
         **Arguments:** `outputs`: `(*shape)`; `targets`: values and where they count, both `(*shape)`.
-        **Returns:** the mean loss, a 0-d array.
+        **Returns:** 0-d arrays `loss`, `square`, `entries`, `value`, `value_squared`, `error`, `error_squared`.
         **Raises:** `ContractError` if the shapes differ.
         """
+        sums = super().tally(outputs, targets)
         values, counts = targets
-        return mse(outputs, values, where=counts)
-
-    @contract
-    def tally(
-        self, outputs: Float[AnyArray, "*shape"], targets: tuple[Float[AnyArray, "*shape"], Bool[AnyArray, "*shape"]]
-    ) -> Tally:
-        """Sums over the entries that count: of them, of values and errors, and of the squares of both.
-
-        **Arguments:** `outputs`: `(*shape)`; `targets`: values and where they count, both `(*shape)`.
-        **Returns:** 0-d arrays `entries`, `value`, `value_squared`, `error`, `error_squared`.
-        **Raises:** `ContractError` if the shapes differ.
-        """
-        values, counts = targets
-        value = jnp.where(counts, widen(values), 0)
-        error = jnp.where(counts, widen(outputs) - widen(values), 0)
-        sums = {"value": value, "value_squared": value**2, "error": error, "error_squared": error**2}
-        entries = jnp.sum(counts, dtype=jnp.float32)
-        return {"entries": entries, **{name: jnp.sum(each) for name, each in sums.items()}}
+        predicted = self.predict(outputs)
+        # Squares of float32 are exact in float64, so that little is lost where the mean is far above the spread.
+        with jax.enable_x64(True):
+            value, output = (jnp.where(counts, each, 0).astype(jnp.float64) for each in (values, predicted))
+            error = value - output
+            sums |= {"value": jnp.sum(value), "value_squared": jnp.sum(value * value)}
+            return sums | {"error": jnp.sum(error), "error_squared": jnp.sum(error * error)}
 
     def report(self, tally: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """The mean loss, and `explained_variance`, `1 − Var(error) / Var(value)` over all entries that count."""
-        mean = {name: float(sums / tally["entries"]) for name, sums in tally.items()}
-        variance = mean["value_squared"] - mean["value"] ** 2
-        left = mean["error_squared"] - mean["error"] ** 2
-        return {"loss": mean["error_squared"], "explained_variance": 1 - left / variance if variance > 0 else 0.0}
+        """The mean `loss`, `rmse`, and `explained_variance`, `1 − Var(error) / Var(value)`, by entries that count."""
+        left, whole = (spread(tally[name], tally[f"{name}_squared"], tally["entries"]) for name in ("error", "value"))
+        return super().report(tally) | {"explained_variance": float(explained(left, whole, np))}

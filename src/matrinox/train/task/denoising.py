@@ -15,7 +15,8 @@ from matrinox.train.task.autoencoding import Autoencoding
 class Denoising(Autoencoding):
     """Inputs are given with noise, and told without: a model that does so has learnt what its inputs are like.
 
-    **Arguments:** `scale`: the standard deviation of the noise, drawn anew for each entry.
+    **Arguments:** `scale`: the standard deviation of the noise, drawn anew for each entry; `error`: as of
+    `Reconstruction`.
     **Raises:** `ValueError` if `scale` is no number, or not above 0.
     **Source:** Vincent et al. 2008, "Extracting and composing robust features with denoising autoencoders".
     """

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 from matrinox.contract import AnyArray, contract
 from matrinox.data.ssl import Mask, RandomMask, masked_sample
 from matrinox.train.task.autoencoding import Autoencoding
+from matrinox.train.task.reconstruction import Reconstruction
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class MaskedReconstruction(Autoencoding):
     **Arguments:** `mask`: which patches are hidden, drawn anew for each example, such as `RandomMask(0.75)`,
     `BlockMask(0.25)`, `PrefixMask(0.5)` or `PeriodicMask(4)`; `patch`: entries of a patch along each axis that it
     spans, behind the batch axis: `(1,)` hides features of vectors, `(4, 4)` squares of images with all channels;
-    `fill`: what stands in place of what is hidden.
+    `fill`: what stands in place of what is hidden; `error`: as of `Reconstruction`.
     **Raises:** `ValueError` for a value of another type, or a side of `patch` below 1.
     **Source:** He et al. 2022, "Masked autoencoders are scalable vision learners"; TorchLean, `ssl`.
     """
@@ -34,6 +35,7 @@ class MaskedReconstruction(Autoencoding):
             raise ValueError(f"`patch` (={self.patch!r}) must be a tuple of 1 or more for each axis: such as (4, 4).")
         if type(self.fill) not in (int, float):
             raise ValueError(f"`fill` (={self.fill!r}) must be a number: 0.0 is common.")
+        Reconstruction(self.error)
 
     @contract
     def prepare(
