@@ -5,7 +5,9 @@ Whoever adds a public callable that takes arrays adds a row to `EXAMPLES` (a lay
 
 import importlib
 import inspect
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -94,6 +96,10 @@ def test_every_function_of_arrays_documents_shapes_and_errors(name):
     assert "**Returns:**" in documentation
     assert "**Raises:**" in documentation
     assert "`(" in documentation.split("**Arguments:**")[1].split("**Raises:**")[0]
+
+
+# Gone with the process.
+FOLDER = tempfile.TemporaryDirectory()
 
 
 class Scores(eqx.Module):
@@ -250,6 +256,15 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "indices": jnp.zeros((3, 2), int),
         "task": train.Classification(),
         "optimiser": optimiser,
+    }
+    table = Path(FOLDER.name) / "table.csv"
+    table.write_text("a,b\n1,2\n3,4\n")
+    numbered = data.DataSet(jnp.arange(20))
+    examples |= {
+        "data.fit_csv": {"path": table, "rows": jnp.arange(2)},
+        "data.folds": {"data": numbered, "k": 2, "groups": jnp.arange(20)},
+        "data.split_by_group": {"data": numbered, "groups": jnp.arange(20)},
+        "data.split_rows": {"examples": 20, "classes": jnp.zeros(20, int)},
     }
     examples |= {
         f"functional.matrix_conv{kind}{k}d": {"params": kernels[k], "x": grids[k]}
