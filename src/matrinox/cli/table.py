@@ -18,9 +18,11 @@ def facts(title: str, rows: Mapping[str, str]) -> Table:
 
 
 def on_one_line(table: Mapping[str, Any]) -> str:
-    """Settings on one line, tables and lists within them flattened; a `kind` speaks for itself."""
+    """Settings on one line, those that are set; tables within them are flattened, and a `kind` speaks for itself."""
     parts = []
     for name, value in table.items():
+        if value is None or value == []:
+            continue
         if isinstance(value, Mapping):
             parts.append(on_one_line(value))
         elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
