@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Integer
@@ -28,6 +28,7 @@ class FillWith:
 
 Missing = Literal["refuse", "mean", "median", "most-frequent"] | FillWith
 """What is done about a missing field; all but the first are fitted, and kept in the schema."""
+_Value = TypeVar("_Value", str, float)
 _MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "?")
 
 
@@ -240,10 +241,16 @@ def _with_fills(
 
 
 def _fitted(fields: list[str], kind: Kind, policy: Missing) -> float | str:
-    values = fields if kind == "category" else [float(text) for text in fields]
+    if kind == "category":
+        return _most_frequent(fields)
+    numbers = [float(text) for text in fields]
     if policy == "most-frequent":
-        counts = Counter(values)
-        most = max(counts.values())
-        # Of equally frequent ones the least, so that the order of the rows does not decide.
-        return min(value for value, count in counts.items() if count == most)
-    return float(np.mean(values) if policy == "mean" else np.median(values))
+        return _most_frequent(numbers)
+    return float(np.mean(numbers) if policy == "mean" else np.median(numbers))
+
+
+def _most_frequent(values: list[_Value]) -> _Value:
+    counts = Counter(values)
+    most = max(counts.values())
+    # Of equally frequent ones the least, so that the order of the rows does not decide.
+    return min(value for value, count in counts.items() if count == most)

@@ -158,7 +158,7 @@ def _statistics(parts: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np
 
     **Source:** Chan, Golub and LeVeque 1979, for what two parts have together.
     """
-    count, mean, squares, low, high = 0, np.float64(0), np.float64(0), np.float64(np.inf), np.float64(-np.inf)
+    count, mean, squares, low, high = 0, np.zeros(()), np.zeros(()), np.array(np.inf), np.array(-np.inf)
     for part in parts:
         more = len(part)
         part_mean = part.mean(0)
@@ -170,4 +170,4 @@ def _statistics(parts: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np
         low, high = np.minimum(low, part.min(0)), np.maximum(high, part.max(0))
     if count == 0:
         raise ValueError("`train` has 0 examples, which must be 1 or more: there is nothing to fit on.")
-    return mean, np.sqrt(squares / count), np.asarray(low), np.asarray(high)
+    return np.asarray(mean), np.sqrt(squares / count), np.asarray(low), np.asarray(high)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
@@ -57,7 +58,7 @@ class RowLoader(EpochLoader):
     def _read(self, rows: np.ndarray) -> Batch:
         if isinstance(self._rows, Source):
             return self._rows.gather(rows)
-        return jax.device_get(_gather(self._rows, rows))
+        return jax.device_get(_gather(self._rows, jnp.asarray(rows)))
 
 
 @eqx.filter_jit
