@@ -223,6 +223,17 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         },
         "functional.selective_step": {"h": states, "u": x, "delta": x, "A": states, "B": h, "C": h, "D": x},
     }
+    examples |= {
+        "functional.keep_top_k": {"logits": jnp.ones((2, 5)), "k": 2},
+        "functional.keep_top_p": {"logits": jnp.ones((2, 5)), "p": 0.5},
+        "functional.sample_tokens": {"logits": jnp.ones((2, 5)), "key": jax.random.key(0)},
+        "data.generate": {
+            "model": lambda x: jnp.zeros((*x.shape, 5)),
+            "prompt": jnp.zeros((2, 3), int),
+            "length": 2,
+            "temperature": 0.0,
+        },
+    }
     optimiser = train.AdamW().build(10)
     state = train.TrainState.start(Scores(jnp.ones((2, 3))), optimiser, key=jax.random.key(0))
     examples |= {

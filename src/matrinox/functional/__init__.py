@@ -98,6 +98,7 @@ from matrinox.functional.readout import (
 )
 from matrinox.functional.recurrent import gru_step, lstm_step, rnn_step
 from matrinox.functional.reduction_pool import Reduction, pool1d, pool2d, pool3d
+from matrinox.functional.sampling import keep_top_k, keep_top_p, sample_tokens
 from matrinox.functional.scan import diagonal_scan, matrix_scan
 from matrinox.functional.similarity import cosine_distance, cosine_similarities, info_nce
 from matrinox.functional.snap import snap, snapping_scan, squared_distances
@@ -172,6 +173,8 @@ __all__ = [
     "info_nce",
     "instance_norm",
     "invariant_gate",
+    "keep_top_k",
+    "keep_top_p",
     "kl_divergence",
     "layer_norm",
     "leaky_relu",
@@ -211,6 +214,7 @@ __all__ = [
     "rms_norm",
     "rnn_step",
     "rotary",
+    "sample_tokens",
     "scaled_frobenius_score",
     "selective_scan",
     "selective_step",

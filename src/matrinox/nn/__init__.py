@@ -46,6 +46,7 @@ from matrinox.nn.global_pool import (
 )
 from matrinox.nn.head import ClassificationHead, FlattenLinear, RegressionHead
 from matrinox.nn.invariant import CharacteristicPolynomial, DeterminantRatios, TracePowers
+from matrinox.nn.language_model import LanguageModel
 from matrinox.nn.lazy import Lazy
 from matrinox.nn.linear import Dense
 from matrinox.nn.lora import LoRA, lora
@@ -150,6 +151,7 @@ __all__ = [
     "KVMemory",
     "LSTMCell",
     "Lambda",
+    "LanguageModel",
     "LayerNorm",
     "Lazy",
     "LeakyReLU",

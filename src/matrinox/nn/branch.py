@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray, PyTree, Shaped
 
 from matrinox.contract import ContractError, contract
@@ -27,6 +28,8 @@ from matrinox.nn.joint import (
     refined,
     unequal,
 )
+from matrinox.nn.linear import check_sizes
+from matrinox.nn.stepping import initial_caches, require_parts, step_child
 
 
 @contract
@@ -104,14 +107,48 @@ class _Sum(Composite):
     def _call(self, x: PyTree, state: eqx.nn.State | None, key: PRNGKeyArray | None) -> Any:
         children = self.children()
         outputs, after = _outputs(children, (x,) * len(children), state, key)
-        summands = dict(zip(children, outputs, strict=True))
-        total = self._added({"x": x, **summands} if self._adds_input() else summands)
+        total = self._added(x, outputs)
         return total if state is None else (total, after)
+
+    def initial_cache(
+        self, length: int, batch_shape: tuple[int, ...] = (), dtype: DTypeLike | None = None
+    ) -> tuple[PyTree, ...]:
+        """What the summands keep of a sequence that is taken by `step`, before its first token.
+
+        **Arguments:** as for `Sequential`.
+        **Returns:** one for each summand that is a layer.
+        **Raises:** as for `Sequential`.
+        """
+        check_sizes(length=length)
+        return initial_caches(self.children(), length, batch_shape, dtype)
+
+    def step(
+        self, cache: tuple[PyTree, ...], x: PyTree, *, key: PRNGKeyArray | None = None
+    ) -> tuple[tuple[PyTree, ...], Array]:
+        """The next tokens of a sequence, one or more: portion by portion, this gives what a call gives for the whole.
+
+        **Arguments:** `cache`: as `initial_cache` gives it, or the step before; `x`: what every summand takes,
+        `(*batch, t, p, n, n)`; `key`: split over the layers.
+        **Returns:** `(cache, y)`, y being the sum.
+        **Raises:** as for a call; `ContractError` for another cache; `TypeError` as for `initial_cache`.
+        """
+        return self._step(cache, x, key)
+
+    def _step(self, cache: PyTree, x: PyTree, key: PRNGKeyArray | None) -> tuple[tuple[PyTree, ...], Array]:
+        children = self.children()
+        parts, keys = require_parts(cache, len(children)), split_key(key, len(children))
+        taken = [
+            step_child(path, layer, part, x, layer_key)
+            for (path, layer), part, layer_key in zip(children.items(), parts, keys, strict=True)
+        ]
+        return tuple(after for after, _ in taken), self._added(x, [y for _, y in taken])
 
     def _adds_input(self) -> bool:
         return False
 
-    def _added(self, summands: Mapping[str, Any]) -> Shaped[Array, "..."]:
+    def _added(self, x: PyTree, outputs: Sequence[Any]) -> Shaped[Array, "..."]:
+        summands = dict(zip(self.children(), outputs, strict=True))
+        summands = {"x": x, **summands} if self._adds_input() else summands
         (first, total), *others = summands.items()
         for name, summand in summands.items():
             if not isinstance(summand, jax.Array | np.ndarray):

@@ -18,12 +18,20 @@ def is_stateful(layer: Layer) -> bool:
 
 def takes_key(layer: Layer) -> bool:
     """Whether the layer can be called with the keyword `key`."""
+    return takes(layer, "key") or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in _parameters(layer).values())
+
+
+def takes(layer: Layer, name: str) -> bool:
+    """Whether the layer has a parameter of this name."""
+    return name in _parameters(layer)
+
+
+def _parameters(layer: Layer) -> Mapping[str, inspect.Parameter]:
     try:
-        parameters = inspect.signature(layer).parameters
+        return inspect.signature(layer).parameters
     except (TypeError, ValueError):
         # Some built-in functions have no signature to read.
-        return False
-    return "key" in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+        return {}
 
 
 def split_key(key: PRNGKeyArray | None, count: int) -> list[Any]:

@@ -12,6 +12,8 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from matrinox.contract import contract
 from matrinox.nn.child import Layer, call_child, require_callable, require_state, split_key
 from matrinox.nn.joint import pass_through
+from matrinox.nn.linear import check_sizes
+from matrinox.nn.stepping import initial_caches, require_parts, step_child
 
 
 @contract
@@ -54,6 +56,37 @@ class Sequential(eqx.nn.Sequential):
         for layer, layer_key in zip(self.layers, split_key(key, len(self.layers)), strict=True):
             x, after = call_child(layer, x, after, layer_key)
         return x if state is None else (x, after)
+
+    def initial_cache(
+        self, length: int, batch_shape: tuple[int, ...] = (), dtype: DTypeLike | None = None
+    ) -> tuple[PyTree, ...]:
+        """What the layers keep of a sequence that is taken by `step`, before its first token.
+
+        **Arguments:** `length`: how many tokens there is room for; `batch_shape`: their leading axes; `dtype`: of what
+        is kept, where `None` that of the weights, and of a recurrent state at least float32.
+        **Returns:** one for each layer, empty where it takes each token by itself.
+        **Raises:** `ValueError` for a `length` below 1, or beyond the positions of a layer; `TypeError`, with its path,
+        for a layer that cannot step: one that is stateful, that runs in reverse, or of which nothing tells how.
+        """
+        check_sizes(length=length)
+        return initial_caches(self._named(), length, batch_shape, dtype)
+
+    def step(
+        self, cache: tuple[PyTree, ...], x: PyTree, *, key: PRNGKeyArray | None = None
+    ) -> tuple[tuple[PyTree, ...], Any]:
+        """The next tokens of a sequence, one or more: portion by portion, this gives what a call gives for the whole.
+
+        **Arguments:** `cache`: as `initial_cache` gives it, or the step before; `x`: what the first layer takes,
+        `(*batch, t, p, n, n)`; `key`: split over the layers.
+        **Returns:** `(cache, y)`, y being what the last layer gives.
+        **Raises:** `ContractError` for another cache; what the layers raise; `TypeError` as for `initial_cache`.
+        """
+        parts, keys = require_parts(cache, len(self.layers)), split_key(key, len(self.layers))
+        after = []
+        for (path, layer), part, layer_key in zip(self._named().items(), parts, keys, strict=True):
+            part, x = step_child(path, layer, part, x, layer_key)
+            after.append(part)
+        return tuple(after), x
 
     def __getitem__(self, i: int | slice) -> Any:
         return Sequential(self.layers[i]) if isinstance(i, slice) else self.layers[i]

@@ -136,7 +136,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def _pass_through_leaf(name: str, layer: Layer, came: Flow) -> Flow:
-    taken, given = _annotations(layer)
+    taken, given = annotations(layer)
     options = [_read(option, layer, {}) for option in taken]
     bound: list[dict[str, int]] = [{} for _ in options]
     if options and isinstance(came, Several):
@@ -179,7 +179,7 @@ def _demands_in_turn(layers: Sequence[Layer], needed: Axes | None = None) -> Axe
 
 
 def _demands_of_leaf(layer: Layer, needed: Axes | None) -> Axes | None:
-    taken, given = _annotations(layer)
+    taken, given = annotations(layer)
     if len(taken) != 1:
         return None
     bindings: dict[str, int] = {}
@@ -196,7 +196,7 @@ def _read(dim_str: str, layer: Layer, bindings: Mapping[str, int]) -> Axes:
     return tuple(Axis("_", None, axis.variadic) if axis.broadcastable else axis for axis in axes)
 
 
-def _annotations(layer: Layer) -> tuple[list[str], str | tuple[str | None, ...] | None]:
+def annotations(layer: Layer) -> tuple[list[str], str | tuple[str | None, ...] | None]:
     """The shape strings that `layer` takes first, one for each option, and that, or those, of what it gives."""
     called = type(layer).__call__ if isinstance(layer, eqx.Module) else layer
     try:

@@ -15,6 +15,7 @@ from matrinox.nn.difference import alike, difference, is_array
 from matrinox.nn.joint import Axes, Composite, Flow, demands, layer_name, pass_through
 from matrinox.nn.lazy import Lazy
 from matrinox.nn.stacking import stacked
+from matrinox.nn.stepping import steps_of, within
 from matrinox.paths import show
 
 
@@ -76,7 +77,7 @@ class Stack(Composite):
 
         **Arguments:** `shared`, `options`: what `initial_cache` of every layer gets.
         **Returns:** what that of a layer gives, each array with an axis over the layers in front.
-        **Raises:** `TypeError` if the layers have no `initial_cache`.
+        **Raises:** `TypeError` if the layers cannot step, as for `Sequential`.
         """
         return self._run("initial_cache", None, None, shared, options, None)[0]
 
@@ -88,7 +89,7 @@ class Stack(Composite):
         **Arguments:** `cache`: as `initial_cache` gives it, or the step before; `x`: what the step of a layer takes and
         gives; `shared`, `options`: further arguments that every layer gets; `key`: split over the layers.
         **Returns:** `(cache, y)`.
-        **Raises:** as for a call; `TypeError` if the layers have no `step`.
+        **Raises:** as for a call; `TypeError` if the layers cannot step.
         """
         return self._run("step", cache, x, shared, options, key)
 
@@ -119,10 +120,7 @@ class Stack(Composite):
         layers = self.layers
         first = layers[0]
         _require_alike(layers)
-        called = getattr(first, method, None)
-        if called is None:
-            kind = getattr(first, "__qualname__", type(first).__name__)
-            raise TypeError(f"`layers` (of {kind}) must have the method `{method}`: stack layers that do.")
+        called = first if method == "__call__" else within("layers[*]", first, lambda steps: getattr(steps, method))
         keys = None if key is None or not takes_key(called) else jax.random.split(key, len(layers))
         x = jax.tree.map(lambda leaf: jnp.asarray(leaf) if is_array(leaf) else leaf, x)
         wide = _widened(x, first)
@@ -189,9 +187,9 @@ def _scan(
         layer = jax.tree.unflatten(treedef, [next(left) if isinstance(leaf, _Place) else leaf for leaf in rest])
         given = options if key is None else {**options, "key": key}
         if method == "initial_cache":
-            return x, layer.initial_cache(*shared, **given)
+            return x, steps_of(layer).initial_cache(*shared, **given)
         if method == "step":
-            cache, y = layer.step(cache, x, *shared, **given)
+            cache, y = steps_of(layer).step(cache, x, *shared, **given)
         else:
             y = layer(x, *shared, **given)
         return _as_taken(layer, x, y), cache

@@ -30,7 +30,14 @@ def stack(key: jax.Array, dtype: Any) -> nn.Stack:
     return nn.Stack(layers)
 
 
+def language_model(key: jax.Array, dtype: Any) -> nn.LanguageModel:
+    embedding = with_weights(nn.Embedding, vocabulary=5, p=2, n=2)(key, dtype)
+    return nn.LanguageModel(embedding, nn.Recurrent(with_weights(nn.RNNCell, 2, 2, 2)(key, dtype)))
+
+
 ROWS = {
+    # Of distributions over the tokens; tests/nn/test_language_model.py has the ids.
+    "LanguageModel": Row(language_model, (3, 5), (3, 4), "axis -1 is 4, vocabulary is 5", takes_integers=True),
     "Stack": Row(stack, (2, 3, 3), (2, 4, 4), "axis -2 is 4, n is 3", "Dense"),
     "TransformerClassifier": Row(with_weights(nn.TransformerClassifier, 2, 2, 3, layers=1, **SIZES), TOKENS, **WRONG),
     "TransformerDecoder": Row(

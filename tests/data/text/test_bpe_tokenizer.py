@@ -1,0 +1,68 @@
+import subprocess
+import sys
+
+import pytest
+
+from matrinox.data.text import BPETokenizer, ByteTokenizer
+
+TEXT = "low low low low low lower lower newest newest newest newest newest newest widest widest widest"
+
+
+def test_merges_are_those_of_the_paper_worked_out_by_hand():
+    # Sennrich et al. 2016, with a space before each word but the first: e s, es t, then l o, lo w.
+    tokenizer = BPETokenizer.train(TEXT, vocabulary=260)
+    assert tokenizer.merges == ("e s", "es t", "l o", "lo w")
+    assert tokenizer.pieces[256:] == ("es", "est", "lo", "low")
+    assert tokenizer.encode("lowest").tolist() == [259, 257]
+
+
+def test_more_merges_give_fewer_tokens_and_stop_where_no_pair_is_there_twice():
+    sizes = [BPETokenizer.train(TEXT, vocabulary=v).encode(TEXT).size for v in (256, 260, 270)]
+    assert sizes[0] == len(TEXT)
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[1] > sizes[2]
+    whole = BPETokenizer.train(TEXT, vocabulary=5000)
+    assert 256 < whole.vocabulary < 300
+
+
+def test_with_no_merge_ids_are_bytes_in_another_order():
+    text = "né 😀\n"
+    tokenizer = BPETokenizer.train("", vocabulary=256)
+    pairs = set(zip(tokenizer.encode(text).tolist(), ByteTokenizer().encode(text).tolist(), strict=True))
+    assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+
+
+def test_another_process_learns_the_same_and_several_texts_are_as_one_of_words():
+    program = (
+        "from matrinox.data.text import BPETokenizer;"
+        f"print(hash(BPETokenizer.train({TEXT!r}, vocabulary=280)) and BPETokenizer.train({TEXT!r}, vocabulary=280))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    tokenizer = BPETokenizer.train(TEXT, vocabulary=280)
+    assert told.stdout.strip() == repr(tokenizer)
+    words = [word if index == 0 else f" {word}" for index, word in enumerate(TEXT.split())]
+    assert BPETokenizer.train(iter(words), vocabulary=280) == tokenizer
+
+
+def test_special_tokens_count_in_the_vocabulary():
+    tokenizer = BPETokenizer.train(TEXT, vocabulary=260, special=("<stop>",))
+    assert (tokenizer.vocabulary, tokenizer.stop, len(tokenizer.merges)) == (260, 259, 3)
+    with pytest.raises(ValueError, match=r"`vocabulary` \(=256\) must be at least 257, for 256 bytes and 1 special"):
+        BPETokenizer.train(TEXT, vocabulary=256, special=("<stop>",))
+
+
+def test_pieces_that_do_not_fit_together_are_refused():
+    tokenizer = BPETokenizer.train(TEXT, vocabulary=258)
+    with pytest.raises(ValueError, match="`pieces` lacks the byte '!': every byte must have a token"):
+        BPETokenizer(tokenizer.pieces[1:], tokenizer.merges)
+    with pytest.raises(ValueError, match="`pieces` holds 'est' twice: name each once"):
+        BPETokenizer((*tokenizer.pieces, "est"), tokenizer.merges)
+    for merge in ("e w", "e", "e s t"):
+        with pytest.raises(ValueError, match=f"`merges` holds '{merge}', which must be two of `pieces`"):
+            BPETokenizer(tokenizer.pieces, (*tokenizer.merges, merge))
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(ImportError, match=r'tokenizers, which is not installed: pip install "matrinox\[text\]"'):
+        BPETokenizer.train(TEXT, vocabulary=260)
