@@ -117,8 +117,8 @@ for step in range(1, 10**9):
 def test_a_killed_process_leaves_whole_lines_in_order_and_at_most_one_unfinished(tmp_path):
     path = tmp_path / "log.jsonl"
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         assert process.stdout.readline() == "going\n"
     finally:
         process.send_signal(signal.SIGKILL)

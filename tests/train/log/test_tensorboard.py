@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 from tensorboardX.crc32c import crc32c
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 
 from matrinox.train import TensorBoard
 

@@ -86,7 +86,7 @@ def _of_data(runs: Sequence[Recorded]) -> list[str]:
         if not ours or not theirs:
             unknown = " and ".join(each.name for each in (first, run) if not _hashes(each))
             warnings.append(f"{unknown} does not say which data it was trained on: figures may not be comparable.")
-        elif differing := [part for part in ours | theirs if ours.get(part) != theirs.get(part)]:
+        elif differing := [part for part in {**ours, **theirs} if ours.get(part) != theirs.get(part)]:
             warnings.append(
                 f"{first.name} and {run.name} were trained on different data ({', '.join(differing)}): their figures "
                 "are not comparable."

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from matrinox.contract import contract
@@ -41,13 +41,12 @@ class JsonLines(Hooks):
     def __init__(self, path: str | os.PathLike[str], every: int | None = 1, *, about: Mapping[str, Any] | None = None):
         check_every(every)
         writer = _Writer(GrowingFile(path), every, dict(about or {}))
-        steps = {} if every is None else {"on_step": writer.on_step}
         super().__init__(
             on_start=writer.on_start,
+            on_step=Hooks.on_step if every is None else writer.on_step,
             on_epoch_end=writer.on_epoch_end,
             on_round=writer.on_round,
             on_finish=writer.on_finish,
-            **steps,
         )
 
 
@@ -70,7 +69,7 @@ class _Writer:
         kept = self._kept(start.step) if start.step else []
         self._since = now - (kept[-1].seconds if kept else 0.0)
         first = StartEvent(
-            start.step, start.steps, start.steps_per_epoch, _short(start.figures), self._about, VERSION, seconds=0.0
+            start.step, start.steps, start.steps_per_epoch, _figures(start.figures), self._about, VERSION, seconds=0.0
         )
         if kept:
             begun = kept[0]
@@ -86,17 +85,17 @@ class _Writer:
 
     def on_step(self, now: Step) -> None:
         if self._every and now.step % self._every == 0:
-            numbers = (nine_digits(float(number)) for number in (now.loss, now.learning_rate, now.gradient_norm))
-            self._add(StepEvent(now.step, now.epoch, *numbers, seconds=self._seconds()))
+            loss, rate, norm = _short((now.loss, now.learning_rate, now.gradient_norm))
+            self._add(StepEvent(now.step, now.epoch, loss, rate, norm, seconds=self._seconds()))
 
     def on_epoch_end(self, now: Epoch) -> None:
-        self._add(EpochEvent(now.step, now.epoch, nine_digits(float(now.loss)), seconds=self._seconds()))
+        self._add(EpochEvent(now.step, now.epoch, *_short((now.loss,)), seconds=self._seconds()))
 
     def on_round(self, model: Any, now: Round) -> None:
         del model
-        numbers = (nine_digits(float(number)) for number in (now.loss, now.learning_rate))
+        loss, rate = _short((now.loss, now.learning_rate))
         # A checkpoint, which is flushed to disk, may follow: the log must not know less than it after a power cut.
-        self._add(RoundEvent(now.step, *numbers, _short(now.validation), seconds=self._seconds()), lasting=True)
+        self._add(RoundEvent(now.step, loss, rate, _figures(now.validation), seconds=self._seconds()), lasting=True)
 
     def on_finish(self, now: Finish) -> None:
         step = int(now.state.step)
@@ -107,5 +106,9 @@ class _Writer:
         self._file.add(event_line(event), lasting=lasting)
 
 
-def _short(figures: Mapping[str, float]) -> dict[str, float]:
-    return {name: nine_digits(float(value)) for name, value in figures.items()}
+def _short(numbers: Iterable[float]) -> list[float]:
+    return [nine_digits(float(number)) for number in numbers]
+
+
+def _figures(figures: Mapping[str, float]) -> dict[str, float]:
+    return dict(zip(figures, _short(figures.values()), strict=True))

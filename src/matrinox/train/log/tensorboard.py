@@ -36,8 +36,12 @@ class TensorBoard(Hooks):
     def __init__(self, folder: str | os.PathLike[str], every: int | None = 1):
         check_every(every)
         writer = _Writer(Path(folder), every)
-        steps = {} if every is None else {"on_step": writer.on_step}
-        super().__init__(on_start=writer.on_start, on_round=writer.on_round, on_finish=writer.on_finish, **steps)
+        super().__init__(
+            on_start=writer.on_start,
+            on_step=Hooks.on_step if every is None else writer.on_step,
+            on_round=writer.on_round,
+            on_finish=writer.on_finish,
+        )
 
 
 class _Writer:
@@ -49,7 +53,9 @@ class _Writer:
             raise ImportError('TensorBoard needs tensorboardX: pip install "matrinox[tensorboard]".') from error
         # Of tensorboardX, what writes at once: its SummaryWriter leaves events in a queue that a kill would lose, and
         # opens anew, empty, the file of another run that began in the same second.
-        self._open, self._scalar, self._event = event_file_writer.EventsWriter, summary.scalar, event_pb2.Event
+        self._open, self._scalar = event_file_writer.EventsWriter, summary.scalar
+        # protobuf makes the class when it is imported.
+        self._event = event_pb2.Event  # pyright: ignore[reportAttributeAccessIssue]
         self._folder, self._every, self._file = folder, every, None
 
     def on_start(self, start: Start) -> None:
