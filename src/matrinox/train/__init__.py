@@ -41,6 +41,8 @@ from matrinox.train.log import unpack as unpack
 from matrinox.train.log import write_log as write_log
 from matrinox.train.loop import Fitted as Fitted
 from matrinox.train.loop import fit as fit
+from matrinox.train.lr_finder import FoundRate as FoundRate
+from matrinox.train.lr_finder import find_learning_rate as find_learning_rate
 from matrinox.train.optim import SGD as SGD
 from matrinox.train.optim import Adam as Adam
 from matrinox.train.optim import AdamW as AdamW

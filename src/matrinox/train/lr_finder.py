@@ -114,9 +114,9 @@ def find_learning_rate(
     losses is twice the first, and as far above it as the lowest was below, or when a loss is not finite. The model
     given is left as it is.
 
-    **Arguments:** `model`, `data`, `recipe`, `key`, `state`, `frozen`: as for `fit`, which the training examples alone
-    belong to; of the recipe's optimiser learning rate and scheduler are set aside; `lowest`, `highest`; `steps`: at
-    least 10; a hundred are enough for most.
+    **Arguments:** `model`, `recipe`, `key`, `state`, `frozen`: as for `fit`; of the recipe's optimiser learning rate and
+    scheduler are set aside; `data`: the training examples, as `fit` takes them; `lowest`, `highest`: the first rate
+    and the last; `steps`: at least 10; a hundred are enough for most.
     **Returns:** `FoundRate`: `.suggestion`, `.learning_rates`, `.losses`, `.plot()` and `.save(path)`.
     **Raises:** `ValueError` for rates that are not `0 < lowest < highest`, for fewer steps, and if a batch exceeds the
     examples; `FloatingPointError` if a loss is not finite from the start.
@@ -143,7 +143,7 @@ def find_learning_rate(
         losses = np.concatenate([losses, np.asarray(taken.loss, np.float64)[:done]])
         if not losses.size:
             raise FloatingPointError(
-                f"the loss or its gradient is not finite at the first step, before any rate is tried: see that every "
+                "the loss or its gradient is not finite at the first step, before any rate is tried: see that every "
                 f"input of {train.name!r} is finite and every target one that the task takes."
             )
         diverged = done < count or _has_diverged(losses)
