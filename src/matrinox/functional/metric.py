@@ -117,7 +117,7 @@ def perplexity(
 ) -> Float[Array, ""]:
     """`exp` of the mean cross-entropy: among how many equally likely tokens the model is undecided.
 
-    **Arguments:** `logits`, `target`, `ignored`: as for `cross_entropy`.
+    **Arguments:** `logits`: `(*batch, classes)`; `target`, `ignored`: as for `cross_entropy`.
     **Returns:** 0-d, from 1; float32 for half-precision input.
     **Raises:** `ContractError` if the shapes do not match.
     """
@@ -135,8 +135,8 @@ def bits_per_character(
 ) -> Float[Array, "..."]:
     """The cross-entropy in bits, divided by the characters of a token: comparable between tokenizers.
 
-    **Arguments:** `logits`, `target`, `reduction`, `ignored`: as for `cross_entropy`; `characters_per_token`: of the
-    text on average, 1 for bits per token.
+    **Arguments:** `logits`: `(*batch, classes)`; `target`, `reduction`, `ignored`: as for `cross_entropy`;
+    `characters_per_token`: of the text on average, 1 for bits per token.
     **Returns:** a scalar, or `(*batch)` with `"none"`; float32 for half-precision input.
     **Raises:** `ContractError` if the shapes do not match; `ValueError` if `characters_per_token` is not positive, or
     for an unknown reduction.

@@ -7,7 +7,7 @@ import pytest
 import sklearn.metrics
 
 from matrinox.contract import ContractError
-from matrinox.data import DataSet
+from matrinox.data import DataSet, RowLoader
 from matrinox.train import Classification, evaluate
 
 
@@ -88,7 +88,7 @@ def test_figures_of_a_loader_are_those_of_all_examples_at_once():
     logits, ids = rng.normal(size=(11, 5)).astype(np.float32), rng.randint(0, 5, 11)
     ids[4] = -1
     task = Classification(class_weights=(1.0, 2.0, 0.5, 3.0, 1.0), ignored=-1, top_k=2, confusion=True)
-    seen = evaluate(lambda x: x, DataSet(jnp.asarray(logits), jnp.asarray(ids)), task, batch=4)
+    seen = evaluate(lambda x: x, RowLoader(DataSet(jnp.asarray(logits), jnp.asarray(ids)), batch=4, key=None), task)
     kept = ids >= 0
     due, likeliest = ids[kept], logits[kept].argmax(-1)
     nats = -log_softmax(logits[kept])[np.arange(10), due]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from matrinox.contract import ContractError
-from matrinox.data import DataSet
+from matrinox.data import DataSet, RowLoader
 from matrinox.train import LanguageModelling, evaluate
 
 PAD = 0
@@ -20,7 +20,7 @@ def test_figures_of_a_loader_are_those_of_all_tokens_at_once():
     """Three minibatches of texts of different lengths, the last one smaller, in NumPy on the whole."""
     logits, tokens = draw()
     task = LanguageModelling(ignored=PAD, characters_per_token=3.5)
-    seen = evaluate(lambda x: x, DataSet(jnp.asarray(logits), jnp.asarray(tokens)), task, batch=2)
+    seen = evaluate(lambda x: x, RowLoader(DataSet(jnp.asarray(logits), jnp.asarray(tokens)), batch=2, key=None), task)
     kept, wide = tokens != PAD, logits.astype(np.float64)
     log_odds = (wide - np.log(np.exp(wide).sum(-1, keepdims=True)))[kept]
     nats = -log_odds[np.arange(kept.sum()), tokens[kept]].mean()

@@ -1,11 +1,13 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
 
 from matrinox.contract import ContractError
-from matrinox.data import DataSet
+from matrinox.data import DataSet, RowLoader
 from matrinox.train import Regression, evaluate
+from matrinox.train.shard.placement import placement
 
 NAMES = ("height", "weight", "still")
 
@@ -27,13 +29,17 @@ def test_figures_of_a_loader_are_those_of_all_examples_at_once(mean):
     """
     prediction, target = draw(mean)
     data = DataSet(jnp.asarray(prediction), jnp.asarray(target))
-    seen = evaluate(lambda x: x, data, Regression(names=NAMES), batch=4)
+    loader = RowLoader(data, batch=4, key=jax.random.key(0))
+    seen = evaluate(lambda x: x, loader, Regression(names=NAMES), predictions=True)
+    np.testing.assert_array_equal(seen.predictions, prediction)
     wide = target.astype(np.float64), prediction.astype(np.float64)
     each = sklearn.metrics.r2_score(*wide, multioutput="raw_values")
     mse = sklearn.metrics.mean_squared_error(*wide)
     figures = {"loss": mse, "rmse": mse**0.5, "mae": sklearn.metrics.mean_absolute_error(*wide), "r2": each.mean()}
     assert seen.figures == pytest.approx(figures | {f"r2_{n}": r2 for n, r2 in zip(NAMES, each, strict=True)}, rel=1e-6)
     assert each[2] == 0
+    over_a_mesh = evaluate(lambda x: x, data, Regression(names=NAMES), placement=placement({"data": 1}, None))
+    assert over_a_mesh.figures == pytest.approx(seen.figures, rel=1e-6)
 
 
 def test_a_target_that_never_changes_is_predicted_exactly_or_not_at_all():

@@ -229,9 +229,11 @@ def _put(leaf: Any, sharding: NamedSharding) -> Any:
 def _fetch(leaf: Any) -> Any:
     if _is_key(leaf):
         return jax.random.wrap_key_data(_fetch(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
-    if isinstance(leaf, Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
-        leaf = multihost_utils.process_allgather(leaf, tiled=True)
-    return jnp.asarray(np.asarray(leaf))
+    # What a task counts in 64 bits stays so.
+    with jax.enable_x64(True):
+        if isinstance(leaf, Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+            leaf = multihost_utils.process_allgather(leaf, tiled=True)
+        return jnp.asarray(np.asarray(leaf))
 
 
 def _is_key(leaf: Any) -> bool:
