@@ -1,7 +1,9 @@
 """A run without a model: what `fit` tells its hooks, told by a table."""
 
 import dataclasses
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,3 +64,19 @@ def log() -> RunLog:
     score = Score({"loss": 0.25, "accuracy": 0.75}, "u1:AQID")
     run = Run(4, 12, 1.5, False, 12, "ab" * 32, rounds_as_columns(rounds), score, score)
     return RunLog(versions={"python": "3.11"}, runs=(run, dataclasses.replace(run, seed=5)), **ABOUT)
+
+
+@contextmanager
+def disk_with_room_for(size: int) -> Iterator[None]:
+    """While in it, no file of this process can grow beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture(name="disk_with_room_for")
+def _disk_with_room_for() -> Callable[[int], AbstractContextManager[None]]:
+    return disk_with_room_for

@@ -1,23 +1,10 @@
 """Files that grow a line at a time."""
 
 import os
-import resource
-from contextlib import contextmanager
 
 import pytest
 
 from matrinox.train.log.growing import GrowingFile, whole_lines
-
-
-@contextmanager
-def disk_with_room_for(size: int):
-    """While in it, no file of this process can grow beyond `size` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_each_line_is_in_the_file_before_the_next(tmp_path):
@@ -46,7 +33,7 @@ def test_to_begin_replaces_what_the_file_held_and_leaves_no_other(tmp_path):
     assert (tmp_path / "lines").read_bytes() == b"newer\n"
 
 
-def test_a_full_disk_is_one_clear_error_and_keeps_the_lines_before(tmp_path):
+def test_a_full_disk_is_one_clear_error_and_keeps_the_lines_before(disk_with_room_for, tmp_path):
     path = tmp_path / "lines"
     file = GrowingFile(path)
     file.begin([b"one"])
@@ -58,7 +45,7 @@ def test_a_full_disk_is_one_clear_error_and_keeps_the_lines_before(tmp_path):
     assert path.read_bytes() == b"one\ntwo\n"
 
 
-def test_a_full_disk_at_the_beginning_leaves_the_file_as_it_was(tmp_path):
+def test_a_full_disk_at_the_beginning_leaves_the_file_as_it_was(disk_with_room_for, tmp_path):
     (tmp_path / "lines").write_bytes(b"old\n")
     with disk_with_room_for(3), pytest.raises(OSError, match=os.strerror(27)):
         GrowingFile(tmp_path / "lines").begin([b"new and longer"])

@@ -94,6 +94,27 @@ def test_every_below_1_is_refused_and_so_is_what_is_no_path(tmp_path):
         JsonLines(3)  # pyright: ignore[reportArgumentType]
 
 
+def test_what_json_does_not_take_is_refused_before_a_run_begins(tmp_path):
+    with pytest.raises(ValueError, match=r"`about` must be what JSON takes, .* Object of type set is not JSON"):
+        JsonLines(tmp_path / "log.jsonl", about={"recipe": {1, 2}})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_ends_the_run_with_one_clear_error_and_it_can_be_resumed(play, disk_with_room_for, tmp_path):
+    path = tmp_path / "log.jsonl"
+    play(JsonLines(tmp_path / "whole.jsonl"))
+    with (
+        disk_with_room_for(1000),
+        pytest.raises(OSError, match="the lines before are kept: make room and resume the run"),
+    ):
+        play(JsonLines(path))
+    assert 800 < len(path.read_bytes()) <= 1000
+    checkpoint = [event.step for event in read_events(path) if event.kind == "round"][-1]
+    assert 0 < checkpoint < 12
+    play(JsonLines(path), first=checkpoint)
+    assert but_for_the_clock(path) == but_for_the_clock(tmp_path / "whole.jsonl")
+
+
 def test_it_combines_with_other_hooks(play, tmp_path):
     seen = []
     play(JsonLines(tmp_path / "a.jsonl") + Hooks(on_round=lambda model, now: seen.append(now.step)))

@@ -7,7 +7,7 @@ import pytest
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 
-from matrinox.train import TensorBoard
+from matrinox.train import Round, TensorBoard
 
 
 def masked(data: bytes) -> int:
@@ -85,6 +85,20 @@ def test_rounds_are_in_the_file_before_a_checkpoint_could_be(play, tmp_path):
     hooks = TensorBoard(tmp_path)
     play(hooks, last=6, ends=False)
     assert [step for name, step, _ in scalars(tmp_path) if name == "validation/loss"] == [3, 6]
+
+
+def test_a_full_disk_is_one_clear_error_and_keeps_the_rounds_before(play, disk_with_room_for, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    play(TensorBoard(whole))
+    hooks = TensorBoard(broken)
+    play(hooks, last=6, ends=False)
+    (path,) = broken.iterdir()
+    size = path.stat().st_size
+    with disk_with_room_for(size + 10), pytest.raises(OSError, match=r"rounds before are kept: make room .*broken'"):
+        hooks.on_round(None, Round(9, 1.0, 1.0, {"loss": 1.0}))
+    assert path.stat().st_size == size + 10
+    play(TensorBoard(broken), first=6)
+    assert scalars(broken) == scalars(whole)
 
 
 def test_without_tensorboardx_it_names_the_extra(tmp_path, monkeypatch):

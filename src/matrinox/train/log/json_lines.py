@@ -1,12 +1,14 @@
 """The log of a run while it goes on: one event a line."""
 
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from matrinox.contract import contract
+from matrinox.io.plain import dump
 from matrinox.train.hooks import Epoch, Finish, Hooks, Round, Start, Step
 from matrinox.train.log.events import (
     VERSION,
@@ -21,6 +23,7 @@ from matrinox.train.log.events import (
     read_events,
 )
 from matrinox.train.log.growing import GrowingFile
+from matrinox.train.log.plain import to_plain
 
 
 class JsonLines(Hooks):
@@ -33,14 +36,15 @@ class JsonLines(Hooks):
     **Arguments:** `path`: such as `"runs/one/log.jsonl"`, its folder made if need be; `every`: how many steps pass from
     one step in the log to the next, `None` for none; `about`: what is trained, how and on what, as JSON takes it, for
     the first line.
-    **Raises:** `ValueError` if `every` is below 1. While a run goes on: `OSError` if a line cannot be written, as on a
-    full disk; `ValueError`, naming the line, if the log that a run is to go on with is damaged.
+    **Raises:** `ValueError` if `every` is below 1, or JSON does not take `about`. While a run goes on: `OSError` if a
+    line cannot be written, as on a full disk; `ValueError`, naming the line, if the log that a run is to go on with is
+    damaged.
     """
 
     @contract
     def __init__(self, path: str | os.PathLike[str], every: int | None = 1, *, about: Mapping[str, Any] | None = None):
         check_every(every)
-        writer = _Writer(GrowingFile(path), every, dict(about or {}))
+        writer = _Writer(GrowingFile(path), every, _as_json_has_it(about or {}))
         super().__init__(
             on_start=writer.on_start,
             on_step=Hooks.on_step if every is None else writer.on_step,
@@ -54,6 +58,13 @@ def check_every(every: int | None) -> None:
     """**Raises:** `ValueError` if `every` is below 1."""
     if every is not None and every < 1:
         raise ValueError(f"`every` (={every}) must be at least 1: choose how many steps pass, or None to log no step.")
+
+
+def _as_json_has_it(about: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return json.loads(dump(to_plain(about)))
+    except TypeError as error:
+        raise ValueError(f"`about` must be what JSON takes, texts, numbers, lists and tables: {error}") from error
 
 
 class _Writer:

@@ -1,5 +1,6 @@
 """The figures of a run for TensorBoard, by tensorboardX."""
 
+import contextlib
 import os
 import struct
 import time
@@ -56,7 +57,8 @@ class _Writer:
         self._open, self._scalar = event_file_writer.EventsWriter, summary.scalar
         # protobuf makes the class when it is imported.
         self._event = event_pb2.Event  # pyright: ignore[reportAttributeAccessIssue]
-        self._folder, self._every, self._file = folder, every, None
+        self._folder, self._every = folder, every
+        self._file: Any = None
 
     def on_start(self, start: Start) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +70,8 @@ class _Writer:
                 path.unlink()
         number = 1 + max((int(path.suffix[1:]) for path in before), default=0)
         self._file = self._open(os.fspath(self._folder / "events"), f".{number:04}")
-        self._file.flush()
+        with self._one_error():
+            self._file.flush()
 
     def on_step(self, now: Step) -> None:
         if self._every and now.step % self._every == 0:
@@ -79,12 +82,14 @@ class _Writer:
         del model
         self._write("validation", now.validation, now.step)
         if self._file is not None:
-            self._file.flush()
+            with self._one_error():
+                self._file.flush()
 
     def on_finish(self, now: Finish) -> None:
         del now
         if self._file is not None:
-            self._file.close()
+            with self._one_error():
+                self._file.close()
             self._file = None
 
     def _write(self, part: str, numbers: Mapping[str, float], step: int) -> None:
@@ -92,7 +97,20 @@ class _Writer:
             raise RuntimeError(f"{self._folder} was not begun: `fit` tells the start of a run first.")
         for name, number in numbers.items():
             scalar = self._scalar(f"{part}/{name}", float(number))
-            self._file.write_event(self._event(wall_time=time.time(), step=step, summary=scalar))
+            with self._one_error():
+                self._file.write_event(self._event(wall_time=time.time(), step=step, summary=scalar))
+
+    @contextlib.contextmanager
+    def _one_error(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # What is left of the file's buffer would be tried again, in vain, when Python ends.
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+            why = f"{error.strerror} (the rounds before are kept: make room and resume the run)"
+            raise OSError(error.errno, why, os.fspath(self._folder)) from error
 
     def _cut(self, path: Path, step: int) -> None:
         data = path.read_bytes()
