@@ -15,7 +15,7 @@ import pytest
 import matrinox
 from matrinox import nn
 from matrinox.contract import ContractError
-from matrinox.train import AdamW, Classification, Frozen, TrainState, fit, freeze, train_step
+from matrinox.train import AdamW, Frozen, Recipe, Stepper, fit, freeze
 
 
 class Model(eqx.Module):
@@ -206,10 +206,10 @@ def test_the_report_of_a_model_of_many_names_stops_at_the_depth_that_is_readable
 
 def test_a_step_of_training_takes_the_wrapped_optimiser(model):
     part = freeze(model, "encoder.**")
-    optimiser = part.optimiser(AdamW(weight_decay=0.5).build(10))
-    state = TrainState.start(model, optimiser, key=jax.random.key(0))
+    stepper = Stepper.of(Recipe(steps=10, optimiser=AdamW(weight_decay=0.5)), 10, frozen=part)
+    state = stepper.start(model, key=jax.random.key(0))
     x, y = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32), np.array([0, 1, 2, 0])
-    step = eqx.filter_jit(lambda state: train_step(state, x, y, task=Classification(), optimiser=optimiser)[0])
+    step = eqx.filter_jit(lambda state: stepper.step(state, x, y)[0])
     # The rate of the first step, which warms up, is 0.
     state = step(step(state))
     assert bits(state.model.encoder) == bits(model.encoder)

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 from matrinox.contract import contract
 from matrinox.nn.tied import Tied, TiedLeaf
 from matrinox.paths import select, show
+from matrinox.train.optim.part import on_part
 
 _MOST_LINES = 12
 
@@ -52,20 +53,16 @@ class Frozen:
         **Arguments:** `inner`: any optax transformation, such as `optax.adamw(1e-3)`.
         **Returns:** one for the whole model, or for `trainable`. Another tree it refuses, with a `ValueError`.
         """
-        inner, trained = optax.with_extra_args_support(inner), jax.tree.map(lambda label: label == "train", self.labels)
+        trained = jax.tree.map(lambda label: label == "train", self.labels)
 
-        def init(params: PyTree) -> PyTree:
+        def chosen(params: PyTree) -> PyTree:
             try:
-                params = eqx.filter(params, trained)
+                eqx.filter(params, trained)
             except ValueError as error:
                 raise ValueError(f"`params` must be the model that was frozen: freeze this one. {error}") from error
-            return inner.init(params)
+            return trained
 
-        def update(updates: PyTree, state: PyTree, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, PyTree]:
-            params = None if params is None else eqx.filter(params, trained)
-            return inner.update(eqx.filter(updates, trained), state, params, **extra)
-
-        return optax.GradientTransformationExtraArgs(init, update)
+        return on_part(inner, chosen)
 
     def __str__(self) -> str:
         kept = eqx.filter(self.frozen, eqx.is_inexact_array)

@@ -114,8 +114,8 @@ def find_learning_rate(
     losses is twice the first, and as far above it as the lowest was below, or when a loss is not finite. The model
     given is left as it is.
 
-    **Arguments:** `model`, `recipe`, `key`, `state`, `frozen`: as for `fit`; learning rate and scheduler of the recipe's
-    optimiser are set aside; `data`: the training examples, as `fit` takes them; `lowest`, `highest`: the first rate
+    **Arguments:** `model`, `recipe`, `key`, `state`, `frozen`: as for `fit`; the recipe's learning rate and scheduler
+    are set aside; `data`: the training examples, as `fit` takes them; `lowest`, `highest`: the first rate
     and the last; `steps`: at least 10; a hundred are enough for most.
     **Returns:** `FoundRate`: `.suggestion`, `.learning_rates`, `.losses`, `.plot()` and `.save(path)`.
     **Raises:** `ValueError` for rates that are not `0 < lowest < highest`, for fewer steps, and if a batch exceeds the

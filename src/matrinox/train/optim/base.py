@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 
 from matrinox.contract import contract
 from matrinox.io.config import check_config
+from matrinox.train.optim.decay import require_weight_decay
 from matrinox.train.optim.group import Group, groups_of
 from matrinox.train.optim.part import on_part
 from matrinox.train.optim.schedule import Cosine, Scheduler
@@ -42,8 +43,7 @@ class Optimiser(ABC):
         _check_fields(self)
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"`learning_rate` (={self.learning_rate}) must be positive and finite: 1e-3 is common.")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"`weight_decay` (={self.weight_decay}) must be 0 or more, and finite: use 0 for none.")
+        require_weight_decay(self.weight_decay)
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"`clip` (={self.clip}) must be positive: 1.0 is common, and None leaves gradients alone.")
 

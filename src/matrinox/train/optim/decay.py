@@ -1,5 +1,7 @@
 """What weight decay leaves alone by default: one table of fields, by the kind of layer."""
 
+import math
+
 import equinox as eqx
 
 from matrinox.nn.affine import Scaler
@@ -34,3 +36,9 @@ def is_decayed(place: Owned) -> bool:
     return place.field not in _SHIFTS and not any(
         isinstance(place.module, kinds) and place.field in fields for kinds, fields in _LEFT_ALONE
     )
+
+
+def require_weight_decay(weight_decay: float) -> None:
+    """Refuses one that is negative or not finite."""
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"`weight_decay` (={weight_decay}) must be 0 or more, and finite: use 0 for none.")

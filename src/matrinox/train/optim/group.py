@@ -8,7 +8,7 @@ from jaxtyping import PyTree
 
 from matrinox.io.config import check_config
 from matrinox.paths import find, matches, show
-from matrinox.train.optim.decay import is_decayed
+from matrinox.train.optim.decay import is_decayed, require_weight_decay
 from matrinox.train.optim.owner import owned
 
 
@@ -35,8 +35,7 @@ class Group:
                 f"`learning_rate` (={self.learning_rate}) must be positive and finite: it is a factor; to keep "
                 "parameters as they are, say frozen=True."
             )
-        if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"`weight_decay` (={self.weight_decay}) must be 0 or more, and finite: use 0 for none.")
+        require_weight_decay(self.weight_decay or 0.0)
 
 
 def groups_of(parameters: PyTree, groups: tuple[Group, ...], weight_decay: float) -> PyTree[Group]:
