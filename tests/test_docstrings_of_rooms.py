@@ -8,14 +8,15 @@ import pkgutil
 import pytest
 
 import matrinox.bridge
+import matrinox.data
 import matrinox.inspect
 import matrinox.rand
 import matrinox.transforms
 
 MODULES = [
-    f"{room.__name__}.{module.name}"
-    for room in (matrinox.rand, matrinox.transforms, matrinox.inspect, matrinox.bridge)
-    for module in pkgutil.iter_modules(room.__path__)
+    module.name
+    for room in (matrinox.rand, matrinox.transforms, matrinox.inspect, matrinox.bridge, matrinox.data)
+    for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}.")
 ]
 
 

@@ -41,6 +41,8 @@ def test_a_text_that_is_no_schema_is_refused():
 def test_values_that_no_schema_has_are_refused():
     with pytest.raises(ValueError, match=r"`target` \(=5\) must be from 0 to below the number of columns \(=5\)"):
         CsvSchema(COLUMNS, target=5)
+    with pytest.raises(ValueError, match=r"`target` \(='note'\) must be a column that is read, not 'skip'"):
+        CsvSchema(COLUMNS, target=3)
     with pytest.raises(ValueError, match=r"`delimiter` \(=', '\) must be one character: choose"):
         CsvSchema(COLUMNS, delimiter=", ")
     with pytest.raises(ValueError, match=r"CsvColumn\.kind"):

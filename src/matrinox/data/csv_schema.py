@@ -51,8 +51,8 @@ class CsvSchema:
 
     **Arguments:** `columns`: all of them, in order; `target`: the number of the target's column, or `None`; `header`:
     whether the first row has the names; `delimiter`: between fields; `missing_words`: fields that count as missing.
-    **Raises:** `ValueError` for a value of another type, a `target` that is no column, and a `delimiter` of more than
-    one character.
+    **Raises:** `ValueError` for a value of another type, a `target` that is no column or skipped, and a `delimiter`
+    of more than one character.
     """
 
     columns: tuple[CsvColumn, ...]
@@ -68,6 +68,9 @@ class CsvSchema:
                 f"`target` (={self.target}) must be from 0 to below the number of columns (={len(self.columns)}): "
                 "choose one of them."
             )
+        if self.target is not None and self.columns[self.target].kind == "skip":
+            name = self.columns[self.target].name
+            raise ValueError(f"`target` (={name!r}) must be a column that is read, not 'skip': choose another type.")
         if len(self.delimiter) != 1:
             raise ValueError(f"`delimiter` (={self.delimiter!r}) must be one character: choose ',' or ';' or '\\t'.")
 

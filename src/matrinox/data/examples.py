@@ -20,7 +20,7 @@ _HASHED_AT_ONCE = 2**24
 class Examples(eqx.Module):
     """Inputs and targets by number, from 0 to below `len(examples)`, inside compiled programs too.
 
-    What is held on disk or comes as a stream is a `Loader` instead.
+    What is held on disk or comes as a stream is a `Source` or a `Stream` instead, which a loader reads.
     """
 
     name: eqx.AbstractVar[str]

@@ -47,6 +47,9 @@ class Loader(ABC):
     def fingerprint(self) -> str:
         """SHA-256 of what decides the minibatches, in hexadecimal: a run goes on with the same alone."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__.lstrip('_')}({self.name!r}, {len(self)} minibatches of {self.batch})"
+
 
 class EpochLoader(Loader):
     """A loader of `examples` that is read epoch by epoch, each in the order that `key` gives it.

@@ -38,6 +38,56 @@ class Stream(ABC):
     def fingerprint(self) -> str:
         """SHA-256 of what decides the examples, in hexadecimal."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__.lstrip('_')}({self.name!r}, {len(self)} examples)"
+
+    @contract
+    def take(self, rows: Integer[AnyArray, " count"]) -> "Stream":
+        """The examples of these numbers alone, such as the training part of a split; the others are passed over.
+
+        **Arguments:** `rows`: `(count,)`, rising, each from 0 to below the number of examples.
+        **Returns:** a stream of `count` examples.
+        **Raises:** `ContractError` if `rows` is not one axis of integers; `ValueError` if they do not rise;
+        `IndexError` if one is out of range.
+        """
+        numbers = np.asarray(rows)
+        require_rows("rows", numbers, len(self))
+        if np.any(np.diff(numbers) <= 0):
+            raise ValueError(
+                f"`rows` must rise, as a stream ({self.name!r}) has one order: sort them, each named once."
+            )
+        return _Kept(self, numbers)
+
+
+class _Part(Stream):
+    """Some of the examples of a stream, by their numbers in it."""
+
+    def __init__(self, whole: Stream, rows: np.ndarray):
+        self.name, self._whole, self._rows = whole.name, whole, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def fingerprint(self) -> str:
+        rows = np.ascontiguousarray(self._rows, "<i8").tobytes()
+        return hashlib.sha256(self._whole.fingerprint().encode() + rows).hexdigest()
+
+
+class _Kept(_Part):
+    def blocks(self, first: int = 0) -> Iterator[Batch]:
+        if first >= len(self):
+            return
+        at = int(self._rows[first])
+        for block in self._whole.blocks(at):
+            end = at + _size(block)
+            upto = first + int(np.searchsorted(self._rows[first:], end))
+            if upto > first:
+                chosen = self._rows[first:upto] - at
+                yield jax.tree.map(lambda array, chosen=chosen: array[chosen], block)
+            if upto == len(self):
+                return
+            first, at = upto, end
+
 
 class Source(Stream):
     """Examples that can be read by number as well: a `RowLoader` gives minibatches in an order of its own."""
@@ -72,19 +122,11 @@ class Source(Stream):
         return _Taken(self, numbers)
 
 
-class _Taken(Source):
-    def __init__(self, whole: Source, rows: np.ndarray):
-        self.name, self._whole, self._rows = whole.name, whole, rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
+class _Taken(_Part, Source):
+    _whole: Source
 
     def gather(self, rows: np.ndarray) -> tuple[PyTree, PyTree]:
         return self._whole.gather(self._rows[rows])
-
-    def fingerprint(self) -> str:
-        rows = np.ascontiguousarray(self._rows, "<i8").tobytes()
-        return hashlib.sha256(self._whole.fingerprint().encode() + rows).hexdigest()
 
 
 def in_batches(blocks: Iterable[Batch], batch: int) -> Iterator[Batch]:
@@ -92,7 +134,7 @@ def in_batches(blocks: Iterable[Batch], batch: int) -> Iterator[Batch]:
     kept: list[Batch] = []
     have = 0
     for block in blocks:
-        size, at = len(jtu.tree_leaves(block)[0]), 0
+        size, at = _size(block), 0
         while size - at >= batch - have:
             end = at + batch - have
             yield _joined([*kept, _cut(block, at, end)])
@@ -102,6 +144,26 @@ def in_batches(blocks: Iterable[Batch], batch: int) -> Iterator[Batch]:
             have += size - at
     if kept:
         yield _joined(kept)
+
+
+def whole_of(stream: Stream, first: int = 0) -> Iterator[Batch]:
+    """The examples of a stream from `first` on, of which there are as many as it said.
+
+    **Raises:** `ValueError` where it ends before.
+    """
+    seen = first
+    for block in stream.blocks(first):
+        seen += _size(block)
+        yield block
+    if seen != len(stream):
+        raise ValueError(
+            f"{stream.name!r} has ended behind {seen} examples and had {len(stream)} when it was opened: it has "
+            "changed since, so open it again."
+        )
+
+
+def _size(block: Batch) -> int:
+    return len(jtu.tree_leaves(block)[0])
 
 
 def _cut(block: Batch, at: int, end: int) -> Batch:

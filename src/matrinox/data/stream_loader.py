@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from matrinox.contract import contract
 from matrinox.data.loader import Batch, EpochLoader
-from matrinox.data.source import Stream, in_batches
+from matrinox.data.source import Stream, in_batches, whole_of
 
 _DRAWS = 4096
 
@@ -38,7 +38,7 @@ class StreamLoader(EpochLoader):
     def epoch(self, number: int, first: int) -> Iterator[Batch]:
         """The minibatches of an epoch, counted from 0, from the minibatch `first` in it on."""
         if self.key is None:
-            blocks = self._stream.blocks(first * self.batch)
+            blocks = whole_of(self._stream, first * self.batch)
             yield from itertools.islice(in_batches(blocks, self.batch), len(self) - first)
             return
         turns = _turns(self.examples, self.buffer, jax.random.fold_in(self.key, number))
@@ -52,7 +52,7 @@ class StreamLoader(EpochLoader):
 
         **Returns:** an iterator of inputs and targets `(batch or fewer, …)`.
         """
-        return in_batches(self._stream.blocks(), self.batch)
+        return in_batches(whole_of(self._stream), self.batch)
 
     def fingerprint(self) -> str:
         """SHA-256 of what decides the minibatches, in hexadecimal: of the stream, `batch`, `key` and `buffer`."""
@@ -64,7 +64,7 @@ class StreamLoader(EpochLoader):
         left = min(self.buffer, self.examples - given)
         places = {row: slot for slot, row in enumerate(held[:left])}
         start, head = min(places), min(self.buffer + given, self.examples)
-        examples = _one_by_one(self._stream.blocks(start))
+        examples = _one_by_one(whole_of(self._stream, start))
         # In memory of its own: an example that is only seen would hold on to the block that it came in.
         buffer: Any = None
         for row, (leaves, treedef) in zip(range(start, head), examples, strict=False):
