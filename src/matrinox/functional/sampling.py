@@ -68,11 +68,12 @@ def sample_tokens(
     **Source:** Holtzman et al. 2020, arXiv 1904.09751.
     """
     logits = widen(logits)
-    require_temperature(temperature, key)
+    require_temperature(temperature)
     if isinstance(temperature, float | int):
         if temperature == 0:
             return jnp.argmax(logits, axis=-1)
         temperature = jnp.asarray(temperature, logits.dtype)
+    key = require_key(key, temperature)
     # The largest logit as 0, so that none overflows, and a temperature that float32 can divide by.
     logits = logits - jnp.max(logits, axis=-1, keepdims=True)
     logits = logits / jnp.maximum(temperature, jnp.finfo(logits.dtype).tiny)
@@ -81,8 +82,8 @@ def sample_tokens(
     return jax.random.categorical(key, logits, axis=-1)
 
 
-def require_temperature(temperature: float | AnyArray, key: PRNGKeyArray | None) -> None:
-    """Refuses a temperature that is negative or not finite, and one above 0 without a key.
+def require_temperature(temperature: float | AnyArray) -> None:
+    """Refuses a temperature that is negative or not finite.
 
     **Raises:** `ValueError`.
     """
@@ -91,10 +92,18 @@ def require_temperature(temperature: float | AnyArray, key: PRNGKeyArray | None)
             f"`temperature` (={temperature}) must be 0 or more: choose 1 for the model's own probabilities, 0 for the "
             "likeliest token."
         )
-    if key is None and not (isinstance(temperature, float | int) and temperature == 0):
+
+
+def require_key(key: PRNGKeyArray | None, temperature: float | AnyArray) -> PRNGKeyArray:
+    """The key of draws at a temperature above 0.
+
+    **Raises:** `ValueError` if there is none.
+    """
+    if key is None:
         raise ValueError(
             f"`key` (=None) is needed at a `temperature` of {temperature}: pass a key, or choose temperature=0."
         )
+    return key
 
 
 def require_top_k(k: int, vocabulary: int) -> None:

@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Integer, PRNGKeyArray, PyTree
 
 from matrinox.contract import AnyArray, ContractError, contract
-from matrinox.functional.sampling import require_temperature, require_top_k, require_top_p, sample_tokens
+from matrinox.functional.sampling import require_key, require_temperature, require_top_k, require_top_p, sample_tokens
 from matrinox.nn.base_recurrent import shapes_of
 from matrinox.nn.child import call_child
 from matrinox.nn.stepping import CannotStep, steps_of
@@ -58,7 +58,12 @@ def generate(
     for name, value in (("length", length), ("window", 1 if window is None else window)):
         if value < 1:
             raise ValueError(f"`{name}` (={value}) must be at least 1: choose how many tokens.")
-    require_temperature(temperature, key)
+    require_temperature(temperature)
+    if top_p is not None:
+        require_top_p(top_p)
+    # As arrays, which compile once for all their values.
+    share = None if top_p is None else jnp.asarray(top_p, float)
+    drawn = None if temperature == 0 else (require_key(key, temperature), jnp.asarray(temperature, float), share)
     model = eqx.nn.inference_mode(model)
     reader, vocabulary = _reader_of(model, prompt, length, cached, window, state)
     _require_ids("prompt", prompt, vocabulary)
@@ -67,15 +72,12 @@ def generate(
             _require_ids(name, np.asarray(number), vocabulary)
     if top_k is not None:
         require_top_k(top_k, vocabulary)
-    if top_p is not None:
-        require_top_p(top_p)
-    drawn = None if temperature == 0 else (key, jnp.asarray(temperature), None if top_p is None else jnp.asarray(top_p))
     fill = padding if padding is not None else stop if stop is not None else 0
     tokens, ill = _generated(reader, jnp.asarray(prompt, jnp.int32), drawn, length, top_k, stop, fill)
     if not isinstance(ill, Tracer) and ill < length:
         raise FloatingPointError(
             f"the logits of token {int(ill)} behind the prompt are not finite: look for NaN in the model's weights, "
-            "or, with a cache of your own, for room for the whole context."
+            "or for a cache that is too short."
         )
     return tokens
 
@@ -114,7 +116,10 @@ class _Whole(eqx.Module):
         size = self.room if self.window is None else min(self.window, self.room)
         first = jnp.maximum(place + 1 - size, 0)
         seen = jax.lax.dynamic_slice_in_dim(context, first, size, -1)
-        logits, _ = call_child(self.model, seen, self.state, None)
+        if self.state is None:
+            logits, _ = call_child(self.model, seen, None, None)
+        else:
+            logits, _ = self.model(seen, self.state)
         return context, jax.lax.dynamic_index_in_dim(_of_each(logits, seen), place - first, -2, keepdims=False)
 
 
@@ -186,7 +191,7 @@ def _generated(
         if drawn is None:
             return sample_tokens(logits, temperature=0)
         key, temperature, top_p = drawn
-        options = {"temperature": temperature.astype(float), "top_k": top_k, "top_p": top_p}
+        options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
         return sample_tokens(logits, key=jax.random.fold_in(key, place), **options)
 
     def unfinished(carry: tuple[Any, ...]) -> Array:
