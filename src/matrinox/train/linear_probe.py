@@ -154,7 +154,7 @@ class _Moments:
         self.is_classes = np.issubdtype(y.dtype, np.integer)
         due = _one_hot(y, int(y.max()) + 1) if self.is_classes else y
         for name, more in {"x": x.sum(0), "xx": x.T @ x, "y": due.sum(0), "xy": x.T @ due}.items():
-            known = self.sums.get(name, np.zeros_like(more))
+            known = self.sums[name] if name in self.sums else np.zeros_like(more)
             # A minibatch may be the first with a class, or without the last.
             width = max(known.shape[-1], more.shape[-1])
             self.sums[name] = _widened(known, width) + _widened(more, width)
