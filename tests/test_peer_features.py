@@ -60,7 +60,7 @@ def test_a_feature_has_the_tests_that_show_it(row):
 def test_the_table_is_of_every_peer():
     parts = [
         *("nn", "blocks", "functional", "Adapters", "seeding", "rand", "autograd"),
-        *("Data", "loss", "optim", "train", "text"),
+        *("Data", "loss", "optim", "train", "text", "ssl"),
     ]
     assert set(TABLE) == {*(f"TorchLean {part}" for part in parts), "mlax", "brainstate jacfwd", "MLX"}
     assert len(FEATURES) > 120
