@@ -79,6 +79,13 @@ def test_what_missing_fields_count_as_is_fitted_on_the_training_rows_alone(writt
     assert [column.fill for column in everywhere.columns] == [100.0, 9.0, "w", None]
 
 
+def test_one_value_for_all_is_for_the_columns_that_it_can_be_of(written):
+    path = written("a,b,c\n,u,1\n3,v,2\n")
+    assert [column.fill for column in fit_csv(path, missing=FillWith(0), target="c").columns] == [0.0, None, None]
+    with pytest.raises(ValueError, match=r"line 2, column 'a': the field is missing"):
+        fit_csv(path, missing=FillWith("none"))
+
+
 def test_a_missing_field_is_refused_where_nothing_is_said_of_it(written):
     with pytest.raises(ValueError, match=r"data\.csv, line 3, column 'a': the field is missing: mend the row or, for"):
         fit_csv(written(HOLES))

@@ -1,6 +1,5 @@
 """Image folders."""
 
-import subprocess
 import sys
 
 import jax
@@ -138,12 +137,7 @@ def test_options_out_of_range_are_refused(folder):
         ImageFolder(folder, colour="gray")  # pyright: ignore[reportArgumentType]
 
 
-def test_without_pillow_the_error_names_the_extra(folder):
-    program = (
-        "import sys; sys.modules['PIL'] = None\n"
-        "from matrinox.data.image_folder import ImageFolder\n"
-        f"try: ImageFolder({str(folder)!r})\n"
-        "except ImportError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == 'images are read by Pillow, which is not installed: pip install "matrinox[data]"'
+def test_without_pillow_the_error_names_the_extra(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError, match=r'read by Pillow, which is not installed: pip install "matrinox\[data\]"'):
+        ImageFolder(folder)

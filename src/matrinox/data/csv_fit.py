@@ -53,11 +53,12 @@ def fit_csv(
 
     **Arguments:** `path`: the file, UTF-8; `target`: the column of the targets, by name or by number (−1 is the last),
     `"float"` in `types` for regression onto integers; `types`: of columns by name, `"skip"` for one not to be read;
-    `missing`: what a missing field counts as, in all inputs or by name: `"refuse"`, `"mean"` or `"median"` of a number,
-    `"most-frequent"`, or `FillWith(value)`, where a target is never missing; `encoding`: of categories among the
-    inputs, in all or by name; `rows`: `(count,)`, the numbers of the training rows that `missing` is fitted on, all by
-    default; `header`: whether the first row has the names, which are `"0"`, `"1"`, … otherwise; `delimiter`: between
-    fields; `missing_words`: fields that count as missing; `max_categories`: how many a column has at most.
+    `missing`: what a missing field counts as, by name or in all inputs that it can be of: `"refuse"`, `"mean"` or
+    `"median"` of a number, `"most-frequent"`, or `FillWith(value)`; a target is never missing; `encoding`: of
+    categories among the inputs, in all or by name; `rows`: `(count,)`, the numbers of the training rows that `missing`
+    is fitted on, all by default; `header`: whether the first row has the names, which are `"0"`, `"1"`, … otherwise;
+    `delimiter`: between fields; `missing_words`: fields that count as missing, by default empty ones, NA, N/A, NaN,
+    nan, null and ?; `max_categories`: how many a column has at most.
     **Returns:** the schema that `read_csv` and `CsvFile` read this file and others like it by.
     **Raises:** `ValueError` naming file, line and column for a row of another number of fields, a field that is missing
     or not of the type given, and a mixed column; for a name that no column has, naming the nearest; for a column
@@ -201,6 +202,8 @@ def _policy(missing: Missing | Mapping[str, Missing], name: str, kind: Kind, is_
                 f"`missing` of {name!r} (={policy!r}) must be 'refuse', 'most-frequent' or FillWith('…'): a category "
                 f"has no {policy}."
             )
+        return "refuse"
+    if isinstance(policy, FillWith) and not by_name and isinstance(policy.value, str) != (kind == "category"):
         return "refuse"
     return "refuse" if is_target or kind == "skip" else policy
 
