@@ -17,13 +17,17 @@ KEY = jax.random.key(0)
 MUON = Muon(1.0, weight_decay=0.0, clip=None, scheduler=Constant())
 
 
-def step(muon, model, gradient):
-    """The first step of a model whose every array has a gradient from `gradient`, as a tree like it, uphill."""
-    parameters = eqx.filter(model, eqx.is_inexact_array)
-    transformation = muon.build(10)
-    state = transformation.init(parameters)
-    updates, _ = jax.jit(transformation.update)(gradient(parameters), state, parameters)
+@eqx.filter_jit
+def first_step(optimiser, parameters, gradient):
+    transformation = optimiser.build(10)
+    updates, _ = transformation.update(gradient, transformation.init(parameters), parameters)
     return jax.tree.map(jnp.negative, updates)
+
+
+def step(optimiser, model, gradient):
+    """The first step of a model, uphill; `gradient` makes a tree of gradients of the tree of parameters."""
+    parameters = eqx.filter(model, eqx.is_inexact_array)
+    return first_step(optimiser, parameters, gradient(parameters))
 
 
 def random_gradient(parameters):
@@ -100,36 +104,38 @@ def test_muon_of_1x1_neurons_equals_that_of_optax(behind_steps, rms):
 
 
 def test_the_scale_gives_entries_a_mean_square_that_sizes_do_not_change():
-    for sizes in ({"p": 3, "q": 2, "n": 4}, {"p": 2, "q": 8, "n": 3}):
-        layer = nn.Dense(**sizes, key=KEY)
-        for block in ("neuron", "layer"):
-            found = step(dataclasses.replace(MUON, block=block), layer, random_gradient).weight
+    layers = [nn.Dense(**sizes, key=KEY) for sizes in ({"p": 3, "q": 2, "n": 4}, {"p": 2, "q": 8, "n": 3})]
+    for block in ("neuron", "layer"):
+        for found in step(dataclasses.replace(MUON, block=block), layers, random_gradient):
             # As orthogonal as Newton–Schulz makes it: 0.2 to a quarter.
-            assert np.sqrt(np.mean(np.square(found))) == pytest.approx(0.2, rel=0.25)
+            assert np.sqrt(np.mean(np.square(found.weight))) == pytest.approx(0.2, rel=0.25)
 
 
 def test_what_is_no_map_of_columns_goes_by_adam():
-    keys = iter(jax.random.split(KEY, 8))
-    model = {
-        "dense": nn.Dense(p=2, q=2, n=2, key=next(keys)),
-        "cell": nn.GRUCell(p=2, q=2, n=2, key=next(keys)),
-        "params": MatrixParams(jnp.ones((2, 1, 3, 2, 2)), jnp.ones((2, 2, 2))),
-        "norm": nn.LayerNorm(p=2, n=2),
-        "embedding": nn.Embedding(5, p=2, n=2, key=next(keys)),
-        "head": nn.FlattenLinear(features=2, p=2, n=2, key=next(keys)),
-        "conjugation": nn.ConjugationDense(p=2, q=2, n=2, key=next(keys)),
-        "scalar": eqx.nn.Linear(2, 2, key=next(keys)),
-    }
+    @eqx.filter_eval_shape
+    def model():
+        return {
+            "dense": nn.Dense(p=2, q=2, n=2, key=KEY),
+            "cell": nn.GRUCell(p=2, q=2, n=2, key=KEY),
+            "params": MatrixParams(jnp.ones((2, 1, 3, 2, 2)), jnp.ones((2, 2, 2))),
+            "norm": nn.LayerNorm(p=2, n=2),
+            "embedding": nn.Embedding(5, p=2, n=2, key=KEY),
+            "head": nn.FlattenLinear(features=2, p=2, n=2, key=KEY),
+            "conjugation": nn.ConjugationDense(p=2, q=2, n=2, key=KEY),
+            "scalar": eqx.nn.Linear(2, 2, key=KEY),
+        }
+
+    parameters = eqx.filter(model, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
 
     def by_muon(muon):
         """Of what the state holds one mean, and not Adam's two."""
-        states = jax.eval_shape(muon.build(10).init, eqx.filter(model, eqx.is_inexact_array))
+        states = jax.eval_shape(muon.build(10).init, parameters)
 
         def is_state(node):
             return isinstance(node, MuonState | optax.ScaleByAdamState)
 
         ours, adams = (each.mu for each in jax.tree.leaves(states, is_leaf=is_state) if is_state(each))
-        assert len(jax.tree.leaves((ours, adams))) == len(jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array)))
+        assert len(jax.tree.leaves((ours, adams))) == len(jax.tree.leaves(parameters))
         return {jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(ours)}
 
     maps = {"['dense'].weight", "['cell'].weight", "['params'].W"}
