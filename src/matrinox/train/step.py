@@ -250,4 +250,6 @@ def _steps(
         return taken + finite, kept, record, finite
 
     taken, arrays, record, _ = lax.while_loop(goes_on, body, (jnp.zeros_like(count), arrays, record, jnp.array(True)))
+    # Else the compiler places what leaves the loop, and the next call, on other inputs, is another program.
+    arrays = stepper.placement.constrain(arrays)
     return eqx.combine(arrays, rest), Taken(taken, record[0], record[1])
