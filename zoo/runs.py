@@ -122,6 +122,7 @@ def reproduce(
             "config": plain(row.config),
             "recipe": row.recipe.described(),
             "data": _described(row.data, data),
+            "versions": software(),
         }
         if not resume:
             for each in present:
@@ -156,7 +157,7 @@ def reproduce(
             validation=Score.of(validation),
             test=Score.of(test),
         )
-        log = RunLog(versions=software(), runs=(run,), **{name: about[name] for name in about if name != "seed"})
+        log = RunLog(runs=(run,), **{name: about[name] for name in about if name != "seed"})
         write_log(log_file, log)
     except KeyboardInterrupt as error:
         if not model_file.exists():

@@ -27,6 +27,13 @@ def test_settings_that_differ_are_told_by_their_path_and_no_others(run):
     assert compare_runs([run, other(run)]).settings == {}
 
 
+def test_a_part_that_a_run_does_not_tell_of_is_no_difference(run):
+    silent = dataclasses.replace(run, name="c", about={"seed": 4})
+    assert compare_runs([run, silent]).settings == {}
+    three = compare_runs([run, other(run, config={"n": 3}), silent])
+    assert three.settings == {"config.n": ("2", "3", "?")}
+
+
 def test_results_are_those_of_each_run(run):
     killed = dataclasses.replace(other(run), steps=10, seconds=0.5, ended="unfinished", test={})
     killed = dataclasses.replace(killed, rounds={name: column[:2] for name, column in run.rounds.items()})

@@ -54,11 +54,15 @@ def compare_runs(runs: Sequence[Recorded]) -> Comparison:
     """
     if len(runs) < 2:
         raise ValueError(f"`runs` holds {len(runs)} run, which must be 2 or more: name another to compare it with.")
-    flat = [_flat({name: run.about[name] for name in _SETTINGS if name in run.about}) for run in runs]
-    named = dict.fromkeys(name for settings in flat for name in settings)
-    settings = {name: tuple(each.get(name, "–") for each in flat) for name in named}
-    differing = {name: values for name, values in settings.items() if len(set(values)) > 1}
-    return Comparison(tuple(runs), differing, _results(runs), (*_of_data(runs), *_of_ends(runs)))
+    settings = {}
+    for part in _SETTINGS:
+        # A run that says nothing at all of a part is not known to differ in it.
+        flat = [_flat({part: run.about[part]}) if part in run.about else None for run in runs]
+        for name in dict.fromkeys(name for each in flat for name in each or ()):
+            values = [None if each is None else each.get(name, "–") for each in flat]
+            if len({value for value in values if value is not None}) > 1:
+                settings[name] = tuple("?" if value is None else value for value in values)
+    return Comparison(tuple(runs), settings, _results(runs), (*_of_data(runs), *_of_ends(runs)))
 
 
 def _results(runs: Sequence[Recorded]) -> dict[str, tuple[str, ...]]:
