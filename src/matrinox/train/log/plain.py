@@ -1,6 +1,7 @@
 """Records as JSON: dataclasses to plain data and back, every field by its annotation; nan and infinity as text."""
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -52,17 +53,23 @@ def from_plain(hint: Any, value: Any, where: str) -> Any:
 
 def _record(kind: Any, value: Any, where: str) -> Any:
     _check(isinstance(value, dict), value, where, "a table")
-    hints = typing.get_type_hints(kind)
-    names = [each.name for each in dataclasses.fields(kind)]
+    hints = _hints(kind)
     for name in value:
-        if name not in names:
+        if name not in hints:
             raise ValueError(
-                f"{where} has a field {show(name)}, which is not among {', '.join(names)}{guess(name, names)}"
+                f"{where} has a field {show(name)}, which is not among {', '.join(hints)}{guess(name, hints)}"
             )
-    for name in names:
+    for name in hints:
         if name not in value:
             raise ValueError(f"{where} has no field `{name}`")
-    return kind(**{name: from_plain(hints[name], value[name], f"{where}.{name}") for name in names})
+    return kind(**{name: from_plain(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """The annotation of each field; kept, as a log may have a million lines of one kind."""
+    hints = typing.get_type_hints(kind)
+    return {each.name: hints[each.name] for each in dataclasses.fields(kind)}
 
 
 def _check(fits: bool, value: Any, where: str, due: str) -> None:
