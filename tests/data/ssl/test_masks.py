@@ -16,10 +16,13 @@ from matrinox.data import (
 )
 
 KEY = jax.random.key(0)
+# One program each, in place of one for every operation.
+draw_random = jax.jit(random_mask, static_argnums=(1, 2), static_argnames=("share",))
+draw_block = jax.jit(block_mask, static_argnums=(1, 2), static_argnames=("block",))
 
 
 def test_a_random_mask_hides_as_many_places_in_every_example_and_each_as_often():
-    mask = np.asarray(random_mask(KEY, 400, (3, 4), share=0.4))
+    mask = np.asarray(draw_random(KEY, 400, (3, 4), share=0.4))
     assert mask.shape == (400, 3, 4)
     assert set(mask.sum((1, 2))) == {5}
     np.testing.assert_allclose(mask.mean(0), 5 / 12, atol=0.08)
@@ -27,7 +30,7 @@ def test_a_random_mask_hides_as_many_places_in_every_example_and_each_as_often()
 
 
 def test_a_block_mask_hides_one_block_at_every_place_in_turn():
-    mask = np.asarray(block_mask(KEY, 200, (4, 5), block=(2, 3)))
+    mask = np.asarray(draw_block(KEY, 200, (4, 5), block=(2, 3)))
     corners = set()
     for each in mask:
         rows, columns = np.flatnonzero(each.any(1)), np.flatnonzero(each.any(0))
@@ -47,8 +50,8 @@ def test_masks_of_places_in_a_row_worked_out_by_hand():
 
 
 CONFIGS = {
-    "random": (RandomMask(0.25), 4, lambda: random_mask(KEY, 6, (4, 4), share=0.25)),
-    "block": (BlockMask(0.25), 4, lambda: block_mask(KEY, 6, (4, 4), block=(2, 2))),
+    "random": (RandomMask(0.25), 4, lambda: draw_random(KEY, 6, (4, 4), share=0.25)),
+    "block": (BlockMask(0.25), 4, lambda: draw_block(KEY, 6, (4, 4), block=(2, 2))),
     "prefix": (PrefixMask(0.25), 4, lambda: prefix_mask(6, (4, 4), share=0.25)),
     "periodic": (PeriodicMask(5, 1), 3, lambda: periodic_mask(6, (4, 4), period=5, offset=1)),
 }

@@ -17,11 +17,13 @@ from matrinox.data import (
 )
 
 KEY = jax.random.key(0)
+# One program, in place of one for every operation.
+sample = jax.jit(masked_sample, static_argnums=(2,), static_argnames=("patch", "fill"))
 
 
 def test_a_vector_sample_shows_a_prefix_and_hides_the_rest():
     x = np.arange(1, 13, dtype=np.float32).reshape(2, 6)
-    shown, hidden = masked_sample(KEY, x, PrefixMask(0.5), fill=-1.0)
+    shown, hidden = sample(KEY, x, PrefixMask(0.5), fill=-1.0)
     np.testing.assert_array_equal(shown, [[1, 2, 3, -1, -1, -1], [7, 8, 9, -1, -1, -1]])
     np.testing.assert_array_equal(hidden, [[False] * 3 + [True] * 3] * 2)
 
@@ -29,7 +31,7 @@ def test_a_vector_sample_shows_a_prefix_and_hides_the_rest():
 def test_an_image_sample_hides_whole_patches_with_all_channels():
     """As many patches of each image, others in each, and what is shown is untouched; from NumPy, patch by patch."""
     x = np.random.RandomState(0).uniform(1, 2, (20, 8, 6, 3)).astype(np.float32)
-    shown, hidden = map(np.asarray, masked_sample(KEY, x, RandomMask(0.75), patch=(4, 2)))
+    shown, hidden = map(np.asarray, sample(KEY, x, RandomMask(0.75), patch=(4, 2)))
     patches = hidden.reshape(20, 2, 4, 3, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(20, 6, -1)
     assert set(patches.mean(-1).ravel()) == {0.0, 1.0}
     assert set(patches.all(-1).sum(-1)) == {4}
@@ -38,15 +40,15 @@ def test_an_image_sample_hides_whole_patches_with_all_channels():
 
 
 def test_periodic_patches_are_those_whose_number_row_by_row_says_so():
-    _, hidden = masked_sample(KEY, jnp.ones((1, 4, 6, 1)), PeriodicMask(4, 1), patch=(2, 2))
+    _, hidden = sample(KEY, jnp.ones((1, 4, 6, 1)), PeriodicMask(4, 1), patch=(2, 2))
     due = np.array([[False, True, False], [False, False, True]]).repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(hidden[0, ..., 0], due)
 
 
 def test_neurons_and_volumes_are_hidden_by_the_same_rule():
-    _, neurons = masked_sample(KEY, jnp.ones((5, 4, 3, 3)), RandomMask(0.5), patch=(1,))
+    _, neurons = sample(KEY, jnp.ones((5, 4, 3, 3)), RandomMask(0.5), patch=(1,))
     assert set(np.asarray(neurons).mean((2, 3)).ravel()) == {0.0, 1.0}
-    _, volumes = masked_sample(KEY, jnp.ones((5, 4, 4, 4, 2)), RandomMask(0.5), patch=(2, 2, 2))
+    _, volumes = sample(KEY, jnp.ones((5, 4, 4, 4, 2)), RandomMask(0.5), patch=(2, 2, 2))
     assert set(np.asarray(volumes).sum((1, 2, 3, 4))) == {64}
 
 
