@@ -12,8 +12,8 @@ ROWS = np.random.default_rng(0).normal(size=(5, 2, 3, 3)).astype(np.float32)
 CLASSES = Classification()
 
 
-class Fit(eqx.Module):
-    """Logits, and whether dropout is on, by way of what they are multiplied with."""
+class Dropped(eqx.Module):
+    """A head behind dropout."""
 
     head: nn.ClassificationHead
     dropout: nn.Dropout
@@ -25,7 +25,7 @@ class Fit(eqx.Module):
 @pytest.fixture(scope="module")
 def model():
     head = nn.ClassificationHead(p=2, classes=4, n=3, key=jax.random.key(0))
-    return Fit(head, nn.Dropout(0.5))
+    return Dropped(head, nn.Dropout(0.5))
 
 
 def test_one_is_predicted_as_among_many_and_without_dropout(model):
