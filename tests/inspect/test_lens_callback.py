@@ -10,7 +10,7 @@ from matrinox import nn
 from matrinox.data import DataSet
 from matrinox.inspect import LensCallback
 from matrinox.inspect.measured import Measured
-from matrinox.train import AdamW, Cosine, Recipe, fit
+from matrinox.train import AdamW, Cosine, Hooks, Recipe, fit
 
 RANDOM = np.random.default_rng(0)
 KEY = jax.random.key(0)
@@ -58,7 +58,7 @@ def test_fit_calls_it_behind_every_round_and_it_looks_every_so_many_steps():
     model = Classifier(nn.Dense(p=2, q=2, n=2, initializer=drawn, key=KEY))
     callback, of_best = LensCallback(every=4, where="dense.**", x=x[:12]), LensCallback(where="dense.weight")
     recipe = Recipe(steps=12, batch=20, steps_per_round=2, optimiser=AdamW(learning_rate=2.0, scheduler=Cosine()))
-    fitted = fit(model, data, data, recipe, key=KEY, on_model=callback, on_best=of_best)
+    fitted = fit(model, data, data, recipe, key=KEY, hooks=Hooks(on_round=callback, on_best=of_best))
     improving = [now.step for i, now in enumerate(fitted.rounds) if all(now.beats(one) for one in fitted.rounds[:i])]
     assert callback.steps.tolist() == [2, 6, 10]
     assert of_best.steps.tolist() == improving

@@ -26,8 +26,8 @@ class LensCallback:
     """Takes a lens to a model while it is trained, and keeps the least, median and largest value of every measure.
 
     It is called with the model and the step: `callback(model, step)` in a loop of your own. For `matrinox.train.fit` it
-    is what to give as `on_model`, which is called behind every round: `fit(…, on_model=LensCallback(every=100))`; as
-    `on_best` it looks at the best rounds alone.
+    is a hook, called behind every round: `fit(…, hooks=Hooks(on_round=LensCallback(every=100)))`; as `on_best` it looks
+    at the best rounds alone.
 
     `callback.steps` `(looks,)` are the steps at which it looked, `callback.history["layers[0].weight"]["determinant"]`
     `(looks, 3)` the least, the median and the largest; `callback.last` is the whole of the last lens.
