@@ -1,8 +1,6 @@
-import doctest
-
 import numpy as np
 
-from matrinox.data.text import ByteTokenizer, byte_tokenizer
+from matrinox.data.text import ByteTokenizer
 
 
 def test_ids_are_the_bytes_of_utf_8():
@@ -14,7 +12,3 @@ def test_ids_are_the_bytes_of_utf_8():
 def test_bytes_that_are_no_utf_8_become_the_replacement_character():
     assert ByteTokenizer().decode(np.array([104, 105, 195])) == "hi\N{REPLACEMENT CHARACTER}"
     assert ByteTokenizer().decode(np.arange(256))[:128] == "".join(map(chr, range(128)))
-
-
-def test_the_example_runs():
-    assert doctest.testmod(byte_tokenizer).failed == 0

@@ -1,9 +1,7 @@
-import doctest
-
 import numpy as np
 import pytest
 
-from matrinox.data.text import CharTokenizer, char_tokenizer
+from matrinox.data.text import CharTokenizer
 
 
 def test_the_alphabet_is_that_of_the_text_in_order():
@@ -41,7 +39,3 @@ def test_what_is_no_alphabet_is_refused():
         CharTokenizer("abcb")
     with pytest.raises(ValueError, match=r"`text` \(=''\) must hold at least one character: fit"):
         CharTokenizer.fit("")
-
-
-def test_the_example_runs():
-    assert doctest.testmod(char_tokenizer).failed == 0

@@ -54,17 +54,18 @@ class Counting(eqx.Module):
 def test_with_a_cache_the_tokens_are_those_without(body):
     model = model_of(body())
     plain = eqx.nn.inference_mode(model)
-    sampled = {"key": KEYS[4], "temperature": 0.9, "top_k": 6, "top_p": 0.95}
-    for options in ({"temperature": 0.0}, sampled):
-        cached = generate(model, PROMPT, length=8, cached=True, **options)
-        np.testing.assert_array_equal(generate(model, PROMPT, length=8, cached=False, **options), cached)
+    options = {"length": 8, "key": KEYS[4], "top_k": 6, "top_p": 0.95}
+    # At so low a temperature it is greedy, by the same program.
+    sampled, greedy = (generate(model, PROMPT, cached=True, temperature=t, **options) for t in (0.9, 1e-9))
+    for temperature, cached in ((0.9, sampled), (1e-9, greedy)):
+        whole = generate(model, PROMPT, cached=False, temperature=temperature, **options)
+        np.testing.assert_array_equal(whole, cached)
         assert cached.shape == (2, 8)
         assert len(np.unique(cached)) > 1
-        if options is not sampled:
-            # Each is the likeliest given all before it.
-            whole = jnp.concatenate([PROMPT, cached], axis=1)
-            logits = eqx.filter_jit(plain)(whole[:, :-1])
-            np.testing.assert_array_equal(cached, jnp.argmax(logits, axis=-1)[:, 2:])
+    assert not np.array_equal(sampled, greedy)
+    # Each is the likeliest given all before it.
+    logits = eqx.filter_jit(plain)(jnp.concatenate([PROMPT, greedy[:, :-1]], axis=1))
+    np.testing.assert_array_equal(greedy, jnp.argmax(logits, axis=-1)[:, 2:])
 
 
 def test_a_function_without_steps_goes_on():

@@ -1,5 +1,3 @@
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +5,7 @@ import pytest
 
 from matrinox.contract import ContractError
 from matrinox.data import Examples, minibatches
-from matrinox.data.text import TokenWindows, windows
+from matrinox.data.text import TokenWindows
 
 TOKENS = np.random.default_rng(0).integers(0, 50, 23)
 
@@ -63,7 +61,3 @@ def test_a_short_text_and_wrong_sizes_are_refused():
     for wrong in (TOKENS.astype(float), TOKENS[None], "text"):
         with pytest.raises(ContractError):
             TokenWindows(wrong, 3)
-
-
-def test_the_example_runs():
-    assert doctest.testmod(windows).failed == 0

@@ -52,6 +52,12 @@ def generate(
     `temperature` out of range, a missing key, and a context longer than the positions of the model; `ContractError`
     for a model that gives no logits of each token; `TypeError`, with `cached=True`, for one that cannot step;
     `FloatingPointError` where logits are not finite.
+
+    >>> def count(tokens):
+    ...     return 9.0 * jax.nn.one_hot((tokens + 1) % 7, 7)
+    >>> generate(count, jnp.array([[2, 3], [4, 5]]), length=4, temperature=0, stop=0)
+    Array([[4, 5, 6, 0],
+           [6, 0, 0, 0]], dtype=int32)
     """
     if prompt.shape[-1] < 1:
         raise ValueError("`prompt` has 0 tokens, and must have at least 1: begin with some token.")
