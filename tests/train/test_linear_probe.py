@@ -137,6 +137,13 @@ def test_frozen_features_get_no_gradient_and_keep_every_bit(encoder):
     assert jnp.all(jax.grad(lambda x: probe.model(x).sum())(data.inputs) == 0)
 
 
+def test_features_may_be_the_first_layers_of_a_model(encoder):
+    data = examples(0, 30)
+    model = nn.Sequential([encoder, nn.ReLU(), nn.Trace()])
+    part, due = (linear_probe(each, data, penalties=(0.1,)) for each in (model[:1], encoder))
+    np.testing.assert_array_equal(part.model.weight, due.model.weight)
+
+
 def test_features_are_those_of_inference():
     """Dropout does nothing, and running statistics are read from the state and left."""
     data = examples(0, 30)

@@ -90,7 +90,7 @@ def linear_probe(
 
     **Arguments:** `features`: a model that is left as it is, or a part of it, called in inference mode as
     `features(inputs)`, or `features(inputs, state)` if it has a `state`, and giving `(batch, …)`, such as
-    `model.encoder`, or `model.layers[:-1]` of an `nn.Sequential`; `train`: with targets, class numbers `(examples,)` or
+    `model.encoder`, or `model[:-1]` of an `nn.Sequential`; `train`: with targets, class numbers `(examples,)` or
     floats `(examples, …)`; `validation`: to choose the penalty; `test`: told of once the read-out stands; `penalties`:
     above 0, one of them without `validation`; `batch`: how many examples go at a time.
     **Returns:** `LinearProbe`.

@@ -4,19 +4,14 @@ import dataclasses
 import json
 import re
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from beartype.door import is_bearable
-from jax import Array
-from jaxtyping import PRNGKeyArray
 
+from matrinox.data.augment import Augmentation as Augmentation
 from matrinox.train.optim import AdamW, Optimiser
 from matrinox.train.task import Classification, Task
-
-Augmentation = Callable[[PRNGKeyArray, Array], Array]
-"""A change of the inputs of a minibatch that leaves its targets as they are: `augmentation(key, inputs)`."""
 
 
 @dataclass(frozen=True)

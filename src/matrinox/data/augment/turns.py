@@ -9,7 +9,7 @@ from jaxtyping import Array, PRNGKeyArray, Shaped
 from matrinox.contract import AnyArray, contract
 
 Augmentation = Callable[[PRNGKeyArray, Array], Array]
-"""A change of inputs that leaves their targets as they are: `augmentation(key, inputs)`."""
+"""A change of the inputs of a minibatch that leaves its targets as they are: `augmentation(key, inputs)`."""
 
 
 @contract
