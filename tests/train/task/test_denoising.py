@@ -18,7 +18,9 @@ def test_the_model_is_given_noise_and_compared_with_what_was_clean():
     np.testing.assert_array_equal(noisy, add_noise(KEY, x, scale=0.3))
     np.testing.assert_array_equal(clean, x)
     assert counts.all()
-    assert float(Denoising(0.3).loss(noisy, (clean, counts))) == pytest.approx(float(np.mean((noisy - x) ** 2)), rel=1e-6)
+    assert float(Denoising(0.3).loss(noisy, (clean, counts))) == pytest.approx(
+        float(np.mean((noisy - x) ** 2)), rel=1e-6
+    )
 
 
 def test_noise_that_leaves_nothing_to_do_is_refused():
