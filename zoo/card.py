@@ -101,11 +101,17 @@ def make_card(log: RunLog, *, summary: str, limits: str) -> Card:
         parameters=log.parameters,
         data=log.data,
         config=log.config,
-        recipe=log.recipe,
+        recipe=_given(log.recipe),
         figures=Figures.of(log),
         weights=Weights.of(log),
         versions=log.versions,
     )
+
+
+def _given(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table without its entries that are `None`, for which TOML has no form, and neither have tables within it."""
+    given = {name: value for name, value in table.items() if value is not None}
+    return {name: _given(value) if isinstance(value, Mapping) else value for name, value in given.items()}
 
 
 def write_card(path: str | os.PathLike[str], card: Card) -> None:
@@ -163,4 +169,6 @@ def _value(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Sequence):
         return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_key(name)} = {_value(entry)}' for name, entry in value.items())}}}"
     raise TypeError(f"{value!r} is a {type(value).__name__}, which TOML has no form for: give text, numbers or lists.")

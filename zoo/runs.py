@@ -6,7 +6,7 @@ An entry is trained anew by `matrinox train NAME --seed S --out runs/S` for each
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import jax
 
 from matrinox import io
 from matrinox.contract import contract
-from matrinox.data import Splits, load_builtin, split
+from matrinox.data import Splits, load_splits
 from matrinox.io.atomic import write_atomically
 from matrinox.train import (
     Checkpoints,
+    Fitted,
     Hooks,
     JsonLines,
     Run,
@@ -35,13 +36,14 @@ from matrinox.train import (
 from matrinox.train.checkpoint import BEST as MODEL_FILE
 from matrinox.train.checkpoint import LAST as CHECKPOINT_FILE
 from matrinox.train.recipe import plain
+from matrinox.train.shard.processes import in_main
 from matrinox.zoo.card import make_card, write_card
 from matrinox.zoo.catalogue import Entry, entry
 
 LOG_FILE, EVENTS_FILE = "log.json", "log.jsonl"
 
-# Shares of each class, and the seed: of the split, which is the same for every seed of training.
-_VALIDATION, _TEST, _SEED = 0.1, 0.2, 0
+# The share of validation, and the seed: of the split, which is the same for every seed of training.
+_VALIDATION, _SEED = 0.1, 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def splits_of(data: str) -> Splits:
     **Returns:** the three parts.
     **Raises:** `ValueError` for an unknown name; `ImportError`, naming the extra to install, if its library is missing.
     """
-    return split(load_builtin(data), validation=_VALIDATION, test=_TEST, seed=_SEED)
+    return load_splits(data, validation=_VALIDATION, seed=_SEED)
 
 
 @contract
@@ -79,6 +81,7 @@ def reproduce(
     overwrite: bool = False,
     hooks: Hooks | None = None,
     should_stop: Callable[[], bool] | None = None,
+    mesh: Mapping[str, int] | None = None,
 ) -> Reproduced:
     """Trains an entry from one seed, and leaves the run in a folder.
 
@@ -89,7 +92,7 @@ def reproduce(
     **Arguments:** `name`: of the entry, or a row of your own; `seed`: of weights, order, shifts and dropout, not of the
     split, from 0 to 2³² − 1; `folder`: where to write, made if need be; `resume`: goes on with the run in it, however
     it ended, to the weights and the log of a run without a break; `overwrite`: removes the run in it first; `hooks`:
-    as for `fit`; `should_stop`: as for `fit`.
+    as for `fit`; `should_stop`, `mesh`: as for `fit`, also in several processes, of which one writes.
     **Returns:** what was written.
     **Raises:** `ValueError` for an unknown name, a seed out of range, or a run to go on with that is another;
     `FileExistsError` if the folder holds a run and neither `resume` nor `overwrite` is given; `ImportError` if the data
@@ -103,12 +106,15 @@ def reproduce(
             "of these."
         )
     target = Path(folder)
-    present = files_of_run(target)
-    if present and not (resume or overwrite):
-        raise FileExistsError(
-            f"{str(target)!r} holds a run ({', '.join(each.name for each in present)}): resume it, overwrite it, or "
-            "choose another folder."
-        )
+
+    def refuse_to_overwrite() -> None:
+        if (present := files_of_run(target)) and not (resume or overwrite):
+            raise FileExistsError(
+                f"{str(target)!r} holds a run ({', '.join(each.name for each in present)}): resume it, overwrite it, "
+                "or choose another folder."
+            )
+
+    in_main(refuse_to_overwrite)
     model_file, log_file = target / MODEL_FILE, target / LOG_FILE
     try:
         data = splits_of(row.data)
@@ -125,8 +131,7 @@ def reproduce(
             "versions": software(),
         }
         if not resume:
-            for each in present:
-                each.unlink()
+            in_main(lambda: [each.unlink() for each in files_of_run(target)])
         # A log of scores must not lie beside a model that it did not score.
         fresh = Hooks(on_start=lambda start: log_file.unlink(missing_ok=True))
         notes = {"entry": row.name, "data": row.data, "test_sha256": data.test.fingerprint(), "seed": str(seed)}
@@ -140,31 +145,35 @@ def reproduce(
             checkpoints=Checkpoints(target, notes=notes),
             resume=resume,
             should_stop=should_stop,
+            mesh=mesh,
         )
-        # Ctrl-C may have come between two records of one fact, so what is logged is what the file itself holds.
-        best, header = io.load(model_file, row.architecture), io.read_header(model_file)
-        validation, test = (
-            evaluate(best, part, row.recipe.task, predictions=True) for part in (data.validation, data.test)
-        )
-        run = Run(
-            seed=seed,
-            steps=fitted.rounds[-1].step,
-            seconds=round(fitted.seconds, 3),
-            interrupted=fitted.interrupted,
-            best_step=int(header.notes["step"]),
-            weights_sha256=header.data_sha256,
-            rounds=rounds_as_columns(fitted.rounds),
-            validation=Score.of(validation),
-            test=Score.of(test),
-        )
-        log = RunLog(runs=(run,), **{name: about[name] for name in about if name != "seed"})
-        write_log(log_file, log)
+        in_main(lambda: write_log(log_file, _scored(row, data, about, fitted, model_file)))
     except KeyboardInterrupt as error:
         if not model_file.exists():
             raise KeyboardInterrupt("stopped before the first evaluation: no model was written") from error
         logged = "" if log_file.exists() else ", but not scored: there is no log"
         raise KeyboardInterrupt(f"stopped at the end: {model_file} is complete{logged}") from error
-    return Reproduced(model_file, log_file, log)
+    return Reproduced(model_file, log_file, read_log(log_file))
+
+
+def _scored(row: Entry, data: Splits, about: Mapping[str, Any], fitted: Fitted, model_file: Path) -> RunLog:
+    # Ctrl-C may have come between two records of one fact, so what is logged is what the file itself holds.
+    best, header = io.load(model_file, row.architecture), io.read_header(model_file)
+    validation, test = (
+        evaluate(best, part, row.recipe.task, predictions=True) for part in (data.validation, data.test)
+    )
+    run = Run(
+        seed=about["seed"],
+        steps=fitted.rounds[-1].step,
+        seconds=round(fitted.seconds, 3),
+        interrupted=fitted.interrupted,
+        best_step=int(header.notes["step"]),
+        weights_sha256=header.data_sha256,
+        rounds=rounds_as_columns(fitted.rounds),
+        validation=Score.of(validation),
+        test=Score.of(test),
+    )
+    return RunLog(runs=(run,), **{name: about[name] for name in about if name != "seed"})
 
 
 def files_of_run(folder: Path) -> list[Path]:
@@ -234,8 +243,7 @@ def _described(name: str, data: Splits) -> dict[str, Any]:
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     return {
         "name": name,
-        "split": f"by class, {_VALIDATION:.0%} validation, {_TEST:.0%} test, seed {_SEED}, the same for every seed of "
-        "training",
+        "split": f"by class, {_VALIDATION:.0%} validation, 20% test, seed {_SEED}, the same for every seed of training",
         "examples": {part: len(examples) for part, examples in parts.items()},
         "sha256": {part: examples.fingerprint() for part, examples in parts.items()},
     }

@@ -11,7 +11,7 @@ from matrinox.zoo.card import Card, Figures, Weights, make_card, read_card, to_t
 
 
 def run(seed: int, validation: float, test: float, loss: float = 0.5) -> Run:
-    scores = Score(loss, validation, "u1:"), Score(loss, test, "u1:")
+    scores = (Score({"loss": loss, "accuracy": accuracy}, "u1:") for accuracy in (validation, test))
     return Run(seed, 10, 1.25, False, 10, f"{seed:064x}", {"step": [10]}, *scores)
 
 
@@ -47,6 +47,14 @@ def test_the_weights_are_chosen_by_validation_never_by_test():
 def test_read_card_gives_back_what_write_card_took(card, tmp_path):
     write_card(tmp_path / "card.toml", card)
     assert read_card(tmp_path / "card.toml") == card
+
+
+def test_a_card_leaves_out_what_is_not_set_and_holds_configs_in_lists(tmp_path):
+    recipe = {"steps": 9, "patience": None, "optimiser": {"clip": None}, "augment": [{"kind": "Shift", "pixels": 1}]}
+    log = dataclasses.replace(log_of(run(3, 0.9, 0.8), run(4, 0.95, 0.7)), recipe=recipe)
+    write_card(tmp_path / "card.toml", make_card(log, summary="", limits=""))
+    due = {"steps": 9, "optimiser": {}, "augment": [{"kind": "Shift", "pixels": 1}]}
+    assert read_card(tmp_path / "card.toml").recipe == due
 
 
 @pytest.mark.parametrize("text", ["", 'name = "a"', "[figures]\nseeds = [1]\n[weights]\nseed = 1"])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from matrinox import io, zoo
 from matrinox.contract import ContractError
 from matrinox.data import load_builtin, split
-from matrinox.train import Classification, evaluate, read_log, unpack, write_log
+from matrinox.train import Classification, Hooks, evaluate, read_log, unpack, write_log
 from matrinox.zoo import Reproduced, publish, read_card, reproduce
 
 
@@ -22,18 +21,19 @@ def runs(quick, tmp_path_factory) -> list[Reproduced]:
     return [reproduce(quick, seed=seed, folder=folder / str(i)) for i, seed in enumerate((0, 1, 0))]
 
 
-def test_a_run_leaves_one_model_file_and_one_log(runs):
+def test_a_run_leaves_its_model_its_last_state_and_its_logs(runs):
+    files = {"model.safetensors", "checkpoint.safetensors", "log.json", "log.jsonl"}
     for done in runs:
-        assert {path.name for path in done.model_file.parent.iterdir()} == {"model.safetensors", "log.json"}
+        assert {path.name for path in done.model_file.parent.iterdir()} == files
 
 
 def test_the_file_scores_what_the_log_says(runs, quick):
     for done in runs:
         model = zoo.load(done.model_file)
         test = split(load_builtin(quick.data)).test
-        seen = evaluate(model, test, Classification())
+        seen = evaluate(model, test, Classification(), predictions=True)
         run = read_log(done.log_file).runs[0]
-        assert seen.accuracy == run.test.accuracy
+        assert seen.figures["accuracy"] == run.test.figures["accuracy"]
         assert seen.predictions.tolist() == unpack(run.test.predictions).tolist()
         assert run.weights_sha256 == io.read_header(done.model_file).data_sha256
 
@@ -64,25 +64,39 @@ def test_the_file_says_where_it_comes_from(runs):
 
 
 def test_ctrl_c_leaves_the_last_complete_file_and_a_log_that_says_so(quick, tmp_path):
-    def stop(now):
+    def stop(model, now):
         if now.step == 8:
             raise KeyboardInterrupt
 
-    done = reproduce(quick, seed=0, folder=tmp_path, on_round=stop)
+    done = reproduce(quick, seed=0, folder=tmp_path, hooks=Hooks(on_round=stop))
     assert done.run.interrupted
-    assert done.run.best_step == 4
-    assert io.read_header(done.model_file).notes["step"] == "4"
+    assert done.run.rounds["step"] == [4, 8]
+    assert io.read_header(done.model_file).notes["step"] == str(done.run.best_step)
     test = split(load_builtin(quick.data)).test
-    assert evaluate(zoo.load(done.model_file), test, Classification()).accuracy == done.run.test.accuracy
+    assert evaluate(zoo.load(done.model_file), test, Classification()).figures == done.run.test.figures
 
 
 def test_ctrl_c_before_there_is_a_file_leaves_none(quick, tmp_path):
     def stop(now):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        reproduce(quick, seed=0, folder=tmp_path / "run", on_round=stop)
-    assert list((tmp_path / "run").iterdir()) == []
+    with pytest.raises(KeyboardInterrupt, match="stopped before the first evaluation: no model was written"):
+        reproduce(quick, seed=0, folder=tmp_path / "run", hooks=Hooks(on_step=stop))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["log.jsonl"]
+    done = reproduce(quick, seed=0, folder=tmp_path / "run", resume=True)
+    assert done.run.steps == 12
+
+
+def test_a_run_is_neither_overwritten_nor_gone_on_with_unasked(runs, quick, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(runs[0].model_file.parent, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FileExistsError, match=r"holds a run \(log\.json.*\): resume it, overwrite it, or"):
+        reproduce(quick, seed=0, folder=folder)
+    with pytest.raises(ValueError, match="is of another run: its key is"):
+        reproduce(quick, seed=1, folder=folder, resume=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert reproduce(quick, seed=1, folder=folder, overwrite=True).run.seed == 1
 
 
 def test_an_unknown_entry_names_the_nearest(tmp_path):
@@ -97,10 +111,12 @@ def test_publish_merges_the_runs_and_ships_the_best_by_validation(runs, quick, t
     card, log = read_card(target / "card.toml"), read_log(target / "log.json")
     assert [run.seed for run in log.runs] == [0, 1]
     assert card.figures.seeds == (0, 1)
-    assert card.figures.test_accuracy_mean == pytest.approx(np.mean([run.test.accuracy for run in log.runs]), abs=1e-6)
+    assert card.figures.test_accuracy_mean == pytest.approx(
+        np.mean([run.test.figures["accuracy"] for run in log.runs]), abs=1e-6
+    )
     shipped = io.read_header(target / "weights.safetensors").data_sha256
     assert card.weights.sha256 == shipped == runs[card.weights.seed].run.weights_sha256
-    assert card.weights.seed == min(log.runs, key=lambda run: run.validation.loss).seed
+    assert card.weights.seed == min(log.runs, key=lambda run: run.validation.figures["loss"]).seed
 
 
 def test_publish_refuses_runs_that_do_not_belong_together(runs, quick, tmp_path):
@@ -151,37 +167,30 @@ def test_publish_refuses_a_model_that_its_log_did_not_score(runs, quick, tmp_pat
     assert not (tmp_path / "entry").exists()
 
 
-def test_a_run_that_replaces_the_model_removes_the_log_of_the_old_one(runs, quick, tmp_path):
+def test_a_log_of_scores_never_lies_beside_a_model_that_it_did_not_score(runs, quick, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(runs[0].model_file.parent, folder)
 
-    def fail(now):
+    def fail(model, now):
         if now.step == 8:
             raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError):
-        reproduce(quick, seed=5, folder=folder, on_round=fail)
-    assert {path.name for path in folder.iterdir()} == {"model.safetensors"}
-
-
-def test_a_run_stopped_before_its_first_file_leaves_the_old_ones(runs, quick, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(runs[0].model_file.parent, folder)
-    with pytest.raises(KeyboardInterrupt, match="no file was written"):
-        reproduce(quick, seed=5, folder=folder, should_stop=lambda: True)
-    for name in ("model.safetensors", "log.json"):
-        assert (folder / name).read_bytes() == (runs[0].model_file.parent / name).read_bytes()
+        reproduce(quick, seed=5, folder=folder, overwrite=True, hooks=Hooks(on_round=fail))
+    assert not (folder / "log.json").exists()
+    assert (folder / "model.safetensors").read_bytes() != runs[0].model_file.read_bytes()
 
 
 def test_ctrl_c_just_behind_the_second_file_logs_that_file(quick, tmp_path, monkeypatch):
     """The interrupt comes between the file's replacement and whatever the run would note of it in memory."""
     save, steps = io.save, []
 
-    def stop(path, model, *, notes):
-        save(path, model, notes=notes)
-        steps.append(notes["step"])
-        if len(steps) == 2:
-            raise KeyboardInterrupt
+    def stop(path, model, **options):
+        save(path, model, **options)
+        if path.name == "model.safetensors":
+            steps.append(options["notes"]["step"])
+            if len(steps) == 2:
+                raise KeyboardInterrupt
 
     monkeypatch.setattr(io, "save", stop)
     done = reproduce(quick, seed=0, folder=tmp_path)
@@ -190,7 +199,7 @@ def test_ctrl_c_just_behind_the_second_file_logs_that_file(quick, tmp_path, monk
     assert (str(done.run.best_step), done.run.weights_sha256) == (header.notes["step"], header.data_sha256)
     assert header.notes["step"] == steps[1]
     test = split(load_builtin(quick.data)).test
-    seen = evaluate(zoo.load(done.model_file), test, Classification())
+    seen = evaluate(zoo.load(done.model_file), test, Classification(), predictions=True)
     assert seen.predictions.tolist() == unpack(done.run.test.predictions).tolist()
 
 
@@ -202,7 +211,7 @@ def test_ctrl_c_while_the_file_is_scored_says_that_there_is_a_file_without_a_log
     with pytest.raises(KeyboardInterrupt, match=r"model\.safetensors is complete, but not scored: there is no log"):
         reproduce(quick, seed=0, folder=tmp_path)
     assert zoo.load(tmp_path / "model.safetensors").config == quick.config
-    assert os.listdir(tmp_path) == ["model.safetensors"]
+    assert not (tmp_path / "log.json").exists()
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 10**20])
