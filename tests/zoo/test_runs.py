@@ -73,7 +73,7 @@ def test_ctrl_c_leaves_the_last_complete_file_and_a_log_that_says_so(quick, tmp_
     assert done.run.rounds["step"] == [4, 8]
     assert io.read_header(done.model_file).notes["step"] == str(done.run.best_step)
     test = split(load_builtin(quick.data)).test
-    assert evaluate(zoo.load(done.model_file), test, Classification()).figures == done.run.test.figures
+    assert evaluate(zoo.load(done.model_file), test, quick.recipe.task).figures == done.run.test.figures
 
 
 def test_ctrl_c_before_there_is_a_file_leaves_none(quick, tmp_path):
