@@ -76,6 +76,15 @@ def test_fit_learns_and_tells_of_every_step_epoch_and_round(linear, blobs, recip
     assert told[1].split()[:3] == ["loss", f"{fitted.before['loss']:.4g}", "before,"]
 
 
+def test_a_hook_may_evaluate_the_model_in_inference_mode(linear, blobs, recipe):
+    """At the end of an epoch that is the end of a round, it finds what the round found, dropout or not."""
+    seen = []
+    recipe = dataclasses.replace(recipe, steps_per_round=11, average=0.9)
+    hooks = Hooks(on_epoch_end=lambda now: seen.append(evaluate(now.state.evaluated(), blobs, TASK).figures))
+    fitted = fit(linear(2, 3, rate=0.5), blobs, blobs, recipe, key=KEY, hooks=hooks)
+    assert seen == [now.validation for now in fitted.rounds[:2]]
+
+
 def test_fit_keeps_the_best_by_validation_not_the_last(linear, blobs):
     improved = []
     recipe = Recipe(steps=40, batch=4, steps_per_round=2, optimiser=WILD)

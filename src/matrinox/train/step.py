@@ -13,9 +13,10 @@ from jax import Array, lax
 from jaxtyping import Float, Integer, PRNGKeyArray, PyTree
 
 from matrinox.contract import AnyArray, contract
+from matrinox.data.augment.turns import Augmentation, augmented
 from matrinox.data.examples import Examples
 from matrinox.train.freeze import Frozen
-from matrinox.train.recipe import Augmentation, Recipe
+from matrinox.train.recipe import Recipe
 from matrinox.train.shard.placement import NOWHERE, Placement
 from matrinox.train.state import TrainState
 from matrinox.train.task import Task
@@ -175,8 +176,8 @@ class Stepper:
 
         **Arguments:** `key`: of the minibatch; `inputs`, `targets`: as they come.
         """
-        for number, change in enumerate(self.augment):
-            inputs = change(jax.random.fold_in(key, number + 2), inputs)
+        if self.augment:
+            inputs = augmented(jax.random.fold_in(key, 2), inputs, self.augment)
         return self.task.prepare(inputs, targets, key=jax.random.fold_in(key, 1))
 
     def outputs(
