@@ -23,6 +23,7 @@ from matrinox.train.freeze import Frozen
 from matrinox.train.hooks import Epoch, Finish, Hooks, Round, Start, Step
 from matrinox.train.recipe import Recipe
 from matrinox.train.shard.placement import NOWHERE, Placement, placement
+from matrinox.train.shard.processes import any_of, in_main
 from matrinox.train.shard.specs import Rules
 from matrinox.train.state import TrainState
 from matrinox.train.step import Stepper
@@ -165,18 +166,18 @@ class _Run:
         """Runs to the end."""
         started, taken = time.perf_counter(), 0.0
         if self.checkpoints is not None:
-            self.where.in_main(self.checkpoints.prepare)
+            in_main(self.checkpoints.prepare)
             if resume:
                 taken = self._go_on(self.checkpoints)
         self.state, self.feed.examples = self.where.put(self.state), self.where.replicate(self.feed.examples)
-        if self.where.any_of(self.should_stop()):
+        if any_of(self.should_stop()):
             raise KeyboardInterrupt
         step = int(self.state.step)
         if step == 0:
             self.progress = Progress(before=self._figures())
         seen = dict(self.progress.rounds[-1].validation if self.progress.rounds else self.progress.before)
         start = Start(self.where.fetch(self.state), self.steps, self.per_epoch, seen)
-        self.where.in_main(lambda: self.hooks.on_start(start))
+        in_main(lambda: self.hooks.on_start(start))
         reason = self._reason_to_stop(asked=False)
         try:
             while step < self.steps and reason == "complete":
@@ -192,25 +193,27 @@ class _Run:
         best, rounds = self.progress.best, self.progress.rounds
         assert best is not None
         state = self.where.fetch(self.state)
-        self.where.in_main(lambda: self.hooks.on_finish(Finish(state, rounds, best, reason)))
+        in_main(lambda: self.hooks.on_finish(Finish(state, rounds, best, reason)))
         seconds = time.perf_counter() - started + taken
         return Fitted(*self.best, best, rounds, state, dict(self.progress.before), reason, seconds)
 
     def _go_on(self, checkpoints: Checkpoints) -> float:
         """Takes up the last state, if there is one; gives the seconds that the run took before."""
         found = checkpoints.load_last(self.state, self.identity)
+        if any_of(found is None) and any_of(found is not None):
+            raise ValueError(f"{str(checkpoints.last)!r} must be seen by all processes or none: share the folder.")
         if found is None:
             return 0.0
         self.state, self.best, self.progress = found
         self.is_saved = True
         if (best := self.progress.best) is not None:
             # A killed run may have written the best model of a round that is yet to come.
-            self.where.in_main(lambda: checkpoints.save_best(*self.best, best))
+            in_main(lambda: checkpoints.save_best(*self.best, best))
         return self.progress.seconds
 
     def _reason_to_stop(self, *, asked: bool) -> str:
         """Why not to take another round; `"complete"` if there is no reason."""
-        if asked and self.where.any_of(self.should_stop()):
+        if asked and any_of(self.should_stop()):
             return "interrupted"
         rounds, patience = self.progress.rounds, self.recipe.patience
         if patience is None or self.progress.best is None:
@@ -221,7 +224,7 @@ class _Run:
         checkpoints = self.checkpoints
         if checkpoints is not None and (is_end or len(self.progress.rounds) % checkpoints.every == 0):
             state = self.where.fetch(self.state)
-            self.where.in_main(lambda: checkpoints.save_last(state, self.best, self.progress, self.identity))
+            in_main(lambda: checkpoints.save_last(state, self.best, self.progress, self.identity))
             self.is_saved = True
 
     def _round(self, end: int, started: float) -> None:
@@ -248,7 +251,7 @@ class _Run:
             if is_best:
                 self.hooks.on_best(model, now)
 
-        self.where.in_main(tell)
+        in_main(tell)
 
     def _call(self, step: int, count: int) -> list[float]:
         """Takes so many steps in one compiled call, tells the hooks of each, and gives their losses."""
@@ -267,7 +270,7 @@ class _Run:
                 rate, loss, norm = float(self.rates[number - 1]), float(losses[i]), float(norms[i])
                 self.hooks.on_step(Step(number, self.epoch_of(number), loss, rate, norm))
 
-        self.where.in_main(tell)
+        in_main(tell)
         total, steps = self.progress.epoch_loss
         self.progress = replace(self.progress, epoch_loss=(total + float(losses[:done].sum()), steps + done))
         if done < count:
@@ -291,9 +294,9 @@ class _Run:
     def _end_epoch(self, step: int) -> None:
         total, steps = self.progress.epoch_loss
         self.progress = replace(self.progress, epoch_loss=(0.0, 0))
-        if self.where.any_of(self.hooks.listens("on_epoch_end")):
+        if any_of(self.hooks.listens("on_epoch_end")):
             epoch = Epoch(self.epoch_of(step), step, total / steps, self.where.fetch(self.state))
-            self.where.in_main(lambda: self.hooks.on_epoch_end(epoch))
+            in_main(lambda: self.hooks.on_epoch_end(epoch))
 
     def _figures(self) -> dict[str, float]:
         if self.validation is None:

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from matrinox.train import join_processes
+from matrinox.train.shard.processes import any_of, in_main, is_main
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,13 @@ def test_a_coordinator_that_does_not_listen_is_named():
         ):
             join_processes(2, 1, f"127.0.0.1:{port}", seconds=1)
         assert time.monotonic() - before < 5
+
+
+def test_a_process_alone_is_the_main_one_and_acts_itself():
+    told = []
+    in_main(lambda: told.append(any_of(True)))
+    in_main(lambda: told.append(any_of(False)))
+    assert told == [True, False]
+    assert is_main()
+    with pytest.raises(OSError, match="no space"):
+        in_main(lambda: (_ for _ in ()).throw(OSError("no space")))

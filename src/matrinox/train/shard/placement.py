@@ -42,11 +42,6 @@ class Placement:
     def __post_init__(self):
         object.__setattr__(self, "_by_path", {row.path: row for row in self.specs})
 
-    @property
-    def is_main(self) -> bool:
-        """Whether this process is the one that writes and prints: the first, or the only one."""
-        return jax.process_index() == 0
-
     def put(self, tree: _Tree) -> _Tree:
         """The tree on the mesh: a model, or a state around it.
 
@@ -96,33 +91,6 @@ class Placement:
         if self.mesh is None:
             return tree
         return jax.tree.map(lambda leaf: _fetch(leaf) if isinstance(leaf, Array) else leaf, tree)
-
-    def any_of(self, happened: bool) -> bool:
-        """Together: whether it happened in any process, such as that Ctrl-C came."""
-        if self.mesh is None or jax.process_count() == 1:
-            return happened
-        return bool(np.any(multihost_utils.process_allgather(np.asarray(happened))))
-
-    def in_main(self, act: Callable[[], Any]) -> None:
-        """Together: the main process acts, such as writes a file, and the others wait.
-
-        **Arguments:** `act`: what to do, without a call that is "together".
-        **Raises:** in the main process what `act` raises; then `RuntimeError` in all others.
-        """
-        if self.mesh is None or jax.process_count() == 1:
-            act()
-            return
-        failure = None
-        if self.is_main:
-            try:
-                act()
-            except BaseException as error:
-                failure = error
-        failed = self.any_of(failure is not None)
-        if failure is not None:
-            raise failure
-        if failed:
-            raise RuntimeError("process 0 has ended the run: it says why.")
 
     def __str__(self) -> str:
         if self.mesh is None:

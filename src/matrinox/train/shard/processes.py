@@ -1,9 +1,16 @@
-"""Several processes of one run, on one machine or many: the same command in each, joined before JAX begins."""
+"""Several processes of one run, on one machine or many: the same command in each, joined before JAX begins.
+
+They make the same calls in the same order: those marked "together" wait for the others.
+"""
 
 import socket
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from matrinox.contract import contract
 
@@ -54,6 +61,40 @@ def join_processes(
         # By default it listens to the whole network.
         coordinator_bind_address=coordinator if host in _LOOPBACK else None,
     )
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes and prints: the first, or the only one."""
+    return jax.process_index() == 0
+
+
+def any_of(happened: bool) -> bool:
+    """Together: whether it happened in any process, such as that Ctrl-C came."""
+    if jax.process_count() == 1:
+        return happened
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(happened))))
+
+
+def in_main(act: Callable[[], Any]) -> None:
+    """Together: the main process acts, such as writes a file, and the others wait.
+
+    **Arguments:** `act`: what to do, without a call that is "together".
+    **Raises:** in the main process what `act` raises; then `RuntimeError` in all others.
+    """
+    if jax.process_count() == 1:
+        act()
+        return
+    failure = None
+    if is_main():
+        try:
+            act()
+        except BaseException as error:
+            failure = error
+    failed = any_of(failure is not None)
+    if failure is not None:
+        raise failure
+    if failed:
+        raise RuntimeError("process 0 has ended the run: it says why.")
 
 
 def _wait_for(host: str, port: int, seconds: int) -> None:
