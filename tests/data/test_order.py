@@ -26,6 +26,21 @@ def test_minibatches_are_a_function_of_the_step_alone():
             assert part.tolist() == whole[first : first + count].tolist()
 
 
+def test_an_epoch_is_put_into_order_once_however_often_it_is_asked_for(monkeypatch):
+    sorted_, permutation = [], jax.random.permutation
+    monkeypatch.setattr(jax.random, "permutation", lambda *given: sorted_.append(given[1]) or permutation(*given))
+    for first in range(6):
+        minibatches(jax.random.key(77), 12, 4, first=first, count=1)
+    assert sorted_ == [12, 12]
+    minibatches(jax.random.key(77, impl="rbg"), 12, 4, count=1)
+    minibatches(jax.random.key(77), 13, 4, first=3, count=1)
+    assert sorted_ == [12, 12, 12, 13]
+
+
+def test_no_minibatches_are_an_empty_array_of_their_shape():
+    assert minibatches(jax.random.key(0), 12, 4, first=7, count=0).shape == (0, 4)
+
+
 @pytest.mark.parametrize("batch", [0, 13])
 def test_minibatches_refuse_a_batch_that_an_epoch_cannot_fill(batch):
     with pytest.raises(ValueError, match=rf"`batch` \(={batch}\) must be between 1 and `examples` \(=12\)"):

@@ -1,5 +1,8 @@
 """The order of minibatches: which examples each holds, as a pure function of key and position."""
 
+import functools
+from collections.abc import Hashable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,11 +31,19 @@ def minibatches(
         if value < 0:
             raise ValueError(f"`{name}` (={value}) must be 0 or more: count steps from 0.")
     in_epoch = examples // batch
-    rows = []
+    words = tuple(jax.random.key_data(key).tolist())
+    rows = [np.zeros((0, batch), int)]
     for epoch in range(first // in_epoch, -(-(first + count) // in_epoch)):
-        order = np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), examples))
-        rows.append(order[: in_epoch * batch].reshape(in_epoch, batch))
-    if not rows:
-        return jnp.zeros((0, batch), int)
-    start = first % in_epoch
-    return jnp.asarray(np.concatenate(rows)[start : start + count])
+        order = _permutation(jax.random.key_impl(key), words, epoch, examples)[: in_epoch * batch]
+        start, end = first - epoch * in_epoch, first + count - epoch * in_epoch
+        rows.append(order.reshape(in_epoch, batch)[max(0, start) : end])
+    return jnp.asarray(np.concatenate(rows), int)
+
+
+# Calls of a few steps each ask for one epoch many times, which sorts all examples.
+@functools.lru_cache(maxsize=2)
+def _permutation(impl: Hashable, words: tuple[int, ...], epoch: int, examples: int) -> np.ndarray:
+    key = jax.random.wrap_key_data(jnp.asarray(words, jnp.uint32), impl=impl)
+    order = np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), examples))
+    order.setflags(write=False)
+    return order
