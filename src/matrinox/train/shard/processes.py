@@ -16,8 +16,6 @@ from matrinox.contract import contract
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PAUSE = 0.1
-# Between the end of the first process that is done and that of the last; JAX's own is five minutes.
-_LAST_TO_LEAVE = 60
 
 
 @contract
@@ -27,6 +25,7 @@ def join_processes(
     """Makes this process one of several, whose devices are then one set: call it before anything of JAX's is computed.
 
     With no arguments, JAX finds out from the cluster that started the processes: Slurm, Open MPI, Kubernetes, a TPU's.
+    A process that is killed ends the others, and one that is done waits for them, for five minutes at most.
 
     **Arguments:** `count`: of processes; `index`: of this one, from 0; `coordinator`: where the first one listens, such
     as `"127.0.0.1:12345"`, the same in all, with a free port; `seconds`: how long to wait for the others.
@@ -41,7 +40,7 @@ def join_processes(
             "all three, or none on a cluster that tells them."
         )
     if count is None or index is None or coordinator is None:
-        jax.distributed.initialize(initialization_timeout=seconds, shutdown_timeout_seconds=_LAST_TO_LEAVE)
+        jax.distributed.initialize(initialization_timeout=seconds)
         return
     if not 0 <= index < count:
         raise ValueError(f"`index` (={index}) must be from 0 to below `count` (={count}): number the processes so.")
@@ -57,7 +56,6 @@ def join_processes(
         # What is told needs no guess, which would ask the network.
         cluster_detection_method="deactivate",
         initialization_timeout=seconds,
-        shutdown_timeout_seconds=_LAST_TO_LEAVE,
         # By default it listens to the whole network.
         coordinator_bind_address=coordinator if host in _LOOPBACK else None,
     )
