@@ -26,6 +26,37 @@ def test_a_data_set_refuses_lists():
         DataSet([[0.0], [1.0]], np.zeros(2, np.int32))  # pyright: ignore[reportArgumentType]
 
 
+def test_what_is_no_number_is_refused():
+    for words in (np.array(["cat", "dog"]), np.array([None, None])):
+        with pytest.raises(ValueError, match=r"`targets` \(=(<U3|object)\[2\]\) must be numbers: number the classes"):
+            DataSet(np.zeros(2), words)
+    with pytest.raises(ValueError, match=r"`inputs` \(=<U3\[2\]\) must be numbers"):
+        DataSet.of_samples([("cat", 0), ("dog", 1)])
+
+
+def test_a_number_that_32_bits_do_not_hold_is_refused_and_not_wrapped():
+    for array, told in (
+        (np.array([1, 2**31]), "2147483648, which int32"),
+        (np.array([2**32], np.uint64), "4294967296, which uint32"),
+        (np.array([np.inf, -1e39]), r"-1e\+39, which float32"),
+    ):
+        with pytest.raises(ValueError, match=f"`inputs` holds {told} does not: bring the numbers"):
+            DataSet(array)
+    data = DataSet(np.array([-(2**31), 2**31 - 1]), np.array([np.inf, np.nan]))
+    assert data.inputs.tolist() == [-(2**31), 2**31 - 1]
+    assert np.isinf(data.targets[0])
+    assert DataSet(np.zeros(2, jnp.bfloat16), np.array([True, False])).inputs.dtype == jnp.bfloat16
+
+
+def test_numbers_of_64_bits_are_kept_where_jax_holds_them(x64):
+    assert DataSet(np.array([2**40])).inputs.tolist() == [2**40]
+
+
+def test_samples_of_rows_of_unequal_length_are_named():
+    with pytest.raises(ValueError, match=r"the input of `samples\[1\]` must be an array: its rows are of unequal"):
+        DataSet.of_samples([([[1], [2]], 0), ([[1], [2, 3]], 1)])
+
+
 def test_take_keeps_inputs_with_their_targets(numbered):
     taken = numbered.take(np.array([7, 0, 7]))
     assert len(taken) == 3

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -48,7 +49,8 @@ class DataSet(Examples):
 
     **Arguments:** `inputs`: `(examples, …)`; `targets`: `(examples, …)`, for classification class numbers
     `(examples,)`, or `None` for a task that makes its own; `name`: what the examples are called in logs.
-    **Raises:** `ContractError` if there are not as many inputs as targets.
+    **Raises:** `ContractError` if there are not as many inputs as targets; `ValueError` for what is no number, and for
+    a number that does not fit into the 32 bits that JAX holds by default.
     """
 
     inputs: Shaped[Array, "examples ..."]
@@ -62,8 +64,8 @@ class DataSet(Examples):
         *,
         name: str = "data",
     ):
-        self.inputs = jnp.asarray(inputs)
-        self.targets = None if targets is None else jnp.asarray(targets)
+        self.inputs = _held("inputs", inputs)
+        self.targets = None if targets is None else _held("targets", targets)
         self.name = name
 
     @staticmethod
@@ -72,7 +74,7 @@ class DataSet(Examples):
 
         **Arguments:** `samples`: pairs `(input, target)` of arrays or numbers, all of one shape; `name`: as above.
         **Returns:** a data set of `len(samples)` examples, in that order.
-        **Raises:** `ValueError` if there is none, one is no pair, or one is of another shape than the first.
+        **Raises:** `ValueError` if there is none, one is no pair of arrays, or one is of another shape than the first.
         """
         if not samples:
             raise ValueError("`samples` has 0 samples, which must be 1 or more: give pairs (input, target).")
@@ -83,7 +85,12 @@ class DataSet(Examples):
                     f"`samples[{number}]` (={type(sample).__name__}) must be a pair (input, target): give both."
                 )
             for what, column, value in zip(("input", "target"), columns, sample, strict=True):
-                array = np.asarray(value)
+                try:
+                    array = np.asarray(value)
+                except ValueError as error:
+                    raise ValueError(
+                        f"the {what} of `samples[{number}]` must be an array: its rows are of unequal length."
+                    ) from error
                 if column and array.shape != column[0].shape:
                     raise ValueError(
                         f"the {what} of `samples[{number}]` has shape {array.shape}, which must be that of "
@@ -132,6 +139,27 @@ def fingerprint_of_arrays(*arrays: AnyArray | None) -> str:
             for at in range(0, len(values), rows):
                 digest.update(np.ascontiguousarray(values[at : at + rows]).tobytes())
     return digest.hexdigest()
+
+
+def _held(name: str, array: AnyArray) -> Array:
+    """The array as JAX holds it, which would wrap what is too large and say nothing."""
+    if not isinstance(array, np.ndarray):
+        return jnp.asarray(array)
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
+        raise ValueError(
+            f"`{name}` (={array.dtype}{list(array.shape)}) must be numbers: number the classes, and leave out "
+            "what there is not."
+        )
+    with np.errstate(over="ignore"):
+        narrow = array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
+    if narrow.dtype != array.dtype:
+        is_lost = narrow != array if array.dtype.kind in "iu" else np.isinf(narrow) & np.isfinite(array)
+        if np.any(is_lost):
+            raise ValueError(
+                f"`{name}` holds {array[is_lost][0]}, which {narrow.dtype} does not: bring the numbers into its range, "
+                "or let JAX hold 64 bits (jax_enable_x64)."
+            )
+    return jnp.asarray(narrow)
 
 
 def require_rows(name: str, numbers: np.ndarray, examples: int) -> None:
