@@ -1,5 +1,7 @@
 """What is not finite first."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -57,6 +59,27 @@ def test_what_is_not_finite_is_named_in_the_order_of_the_computation():
 def test_a_gradient_that_is_not_finite_is_named_by_its_leaf():
     """The root of 0 has a finite value and an infinite slope."""
     assert where(network(lambda x: jnp.sqrt(0 * x))) == "the gradient of `model.layers[0].weight`"
+
+
+def test_a_norm_that_is_not_finite_of_a_finite_gradient_is_named():
+    """Numbers of 1e25 are finite in float32, and their squares are not."""
+    assert where(network(lambda x: 1e13 * x)) == "the gradient's norm, of finite numbers too large to be squared"
+
+
+def test_accumulated_minibatches_are_looked_at_one_by_one():
+    """The second of two is spoilt by an augmentation whose every key is another, and by a layer that sees one sum."""
+    seen = []
+
+    def spoil_second(key, inputs):
+        seen.append(key)
+        return inputs / (0 if len(seen) == 2 else 1)
+
+    stepper = dataclasses.replace(STEPPER, accumulate=2, augment=(spoil_second,))
+    assert where(network(), stepper=stepper) == "`inputs[2]`, behind augmentation"
+    x = np.concatenate([X[:2], -X[2:]])
+    root = nn.Lambda(lambda x: jnp.sqrt(x.sum()) + 0 * x)
+    model = nn.Sequential([root, network()])
+    assert where(model, x, stepper=dataclasses.replace(STEPPER, accumulate=2)) == "the output of `model.layers[0]`"
 
 
 def test_augmentation_and_state_are_looked_at_too():

@@ -1,5 +1,6 @@
 """Hooks: what is called while a model is trained, and what it is told."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -59,9 +60,13 @@ class Round:
     def beats(self, other: "Round | None") -> bool:
         """Whether the loss on the validation examples is lower, which is steadier than shares of a few hundred.
 
-        Without such examples every round is the best so far: the last model is the one that is kept.
+        Without such examples every round is the best so far: the last model is the one that is kept. Any number is
+        lower than one that is none.
         """
-        return other is None or "loss" not in self.validation or self.validation["loss"] < other.validation["loss"]
+        if other is None or "loss" not in self.validation:
+            return True
+        ours, theirs = self.validation["loss"], other.validation["loss"]
+        return ours < theirs or (math.isnan(theirs) and not math.isnan(ours))
 
 
 @dataclass(frozen=True)
