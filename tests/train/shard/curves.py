@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from matrinox import nn
-from matrinox.data import DataSet
+from matrinox.data import DataSet, RowLoader
 from matrinox.paths import show
-from matrinox.train import AdamW, Placement, Recipe, Stepper, evaluate, placement
+from matrinox.train import AdamW, Fitted, Hooks, Placement, Recipe, Stepper, evaluate, fit, freeze, placement
 
 MESHES = {"one device": None, "data=8": {"data": 8}, "data=4 model=2": {"data": 4, "model": 2}, "model=8": {"model": 8}}
 STEPS, BATCH, CLASSES = 20, 16, 4
@@ -119,6 +119,35 @@ def part_of(array: jax.Array) -> tuple[int, ...]:
     return array.addressable_shards[0].data.shape
 
 
+def read(sizes: dict | None) -> dict:
+    """What `fit` makes of a loader's minibatches with a part of the model frozen, and what it says of a NaN."""
+    random = np.random.RandomState(0)
+    inputs, targets = random.normal(size=(64, 2, 2, 2)).astype(np.float32), random.randint(CLASSES, size=64)
+    keys = jax.random.split(jax.random.key(4), 3)
+    model = nn.Sequential(
+        [nn.Dense(p=2, q=8, n=2, key=keys[0]), nn.FlattenLinear(p=8, features=CLASSES, n=2, key=keys[1])]
+    )
+    recipe = Recipe(steps=6, steps_per_round=3, accumulate=2, optimiser=AdamW(learning_rate=1e-2))
+    losses: list[float] = []
+
+    def run(data: DataSet, hooks: Hooks) -> Fitted:
+        loader = RowLoader(data, BATCH, key=keys[2])
+        options: dict = {"frozen": freeze(model, "layers[0].weight"), "hooks": hooks, "mesh": sizes}
+        return fit(model, loader, None, recipe, key=jax.random.key(5), **options)
+
+    fitted = run(DataSet(inputs, targets), Hooks(on_step=lambda step: losses.append(step.loss)))
+    spoilt = inputs.copy()
+    spoilt[:] = np.nan
+    try:
+        run(DataSet(spoilt, targets), Hooks())
+        said = "nothing"
+    except FloatingPointError as error:
+        said = str(error)
+    places = {type(leaf.sharding).__name__ for leaf in jax.tree.leaves(eqx.filter(fitted.state, eqx.is_array))}
+    kept = bool(np.array_equal(fitted.model.layers[0].weight, model.layers[0].weight))
+    return {"losses": losses, "said": said, "places": sorted(places), "frozen is kept": kept}
+
+
 def refusal() -> str:
     """What is said of a batch that a mesh does not divide."""
     try:
@@ -137,6 +166,7 @@ def main() -> None:
         model, state = eqx.nn.make_with_state(build)()
         state = state if build is Images else None
         found[name] = {mesh: train(name, placement(MESHES[mesh], model), model, state) for mesh in meshes}
+    found["read"] = {mesh: read(MESHES[mesh]) for mesh in ("one device", "data=4 model=2")}
     found["refused"] = refusal()
     json.dump(found, sys.stdout)
 

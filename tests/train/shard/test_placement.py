@@ -96,6 +96,18 @@ def test_evaluation_over_eight_devices_gives_the_figures_and_predictions_of_one(
         assert predictions == alone[1]
 
 
+@pytest.mark.slow
+def test_fit_over_eight_devices_reads_a_loader_keeps_what_is_frozen_and_names_a_nan_as_one_device_does(curves):
+    alone, cut = (curves["read"][name] for name in ("one device", "data=4 model=2"))
+    assert len(alone["losses"]) == 6
+    assert cut["losses"] == pytest.approx(alone["losses"], abs=1e-5)
+    assert cut["frozen is kept"]
+    assert cut["places"] == alone["places"] == ["SingleDeviceSharding"]
+    assert cut["said"] == alone["said"]
+    assert "the loss is nan at step 1" in cut["said"]
+    assert "`inputs[0]`" in cut["said"]
+
+
 def test_a_placement_over_one_device_puts_constrains_and_fetches_what_it_is_given(dense):
     where = placement({"data": 1, "model": 1}, dense)
     state = {"model": dense, "key": jax.random.key(1), "step": jnp.zeros((), int), "name": "a"}
