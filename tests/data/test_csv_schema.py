@@ -43,7 +43,13 @@ def test_values_that_no_schema_has_are_refused():
         CsvSchema(COLUMNS, target=5)
     with pytest.raises(ValueError, match=r"`target` \(='note'\) must be a column that is read, not 'skip'"):
         CsvSchema(COLUMNS, target=3)
-    with pytest.raises(ValueError, match=r"`delimiter` \(=', '\) must be one character: choose"):
-        CsvSchema(COLUMNS, delimiter=", ")
+    for delimiter in (", ", "", '"', "\n", "\r"):
+        with pytest.raises(
+            ValueError, match=r"`delimiter` \(=.*\) must be one character, no quote and no end of a line"
+        ):
+            CsvSchema(COLUMNS, delimiter=delimiter)
+    for columns in (COLUMNS[:1], (COLUMNS[4], COLUMNS[3])):
+        with pytest.raises(ValueError, match="`columns` must have one that inputs are made of, beside `target`"):
+            CsvSchema(columns, target=0)
     with pytest.raises(ValueError, match=r"CsvColumn\.kind"):
         CsvColumn("age", "number")  # pyright: ignore[reportArgumentType]

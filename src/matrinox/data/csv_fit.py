@@ -1,7 +1,6 @@
 """`fit_csv`: what the columns of a CSV file are, and what stands in place of missing fields, found in the file."""
 
 import itertools
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from matrinox.contract import AnyArray, contract
 from matrinox.contract.nearest import guess
 from matrinox.data.csv_reader import first_place, missing_field, require_fields
 from matrinox.data.csv_rows import PathLike, column_in, rows_of
-from matrinox.data.csv_schema import SPELT, CsvColumn, CsvSchema, Encoding, Kind, number_in
+from matrinox.data.csv_schema import LARGEST, SPELT, CsvColumn, CsvSchema, Encoding, Kind, number_in
 from matrinox.data.examples import require_rows
 
 
@@ -62,8 +61,8 @@ def fit_csv(
     **Returns:** the schema that `read_csv` and `CsvFile` read this file and others like it by.
     **Raises:** `ValueError` naming file, line and column for a row of another number of fields, a field that is missing
     or not of the type given, and a mixed column; for a name that no column has, naming the nearest; for a column
-    without a value or of too many categories. `IndexError` for a row that is not there. `OSError` if the file cannot
-    be read.
+    without a value or of too many categories; if no column is left for the inputs. `IndexError` for a row that is not
+    there. `OSError` if the file cannot be read.
     """
     draft = CsvSchema((), header=header, delimiter=delimiter, missing_words=missing_words)
     seen, examples = _look(path, draft, max_categories)
@@ -124,10 +123,11 @@ class _Seen:
                 f"types={{{self.name!r}: 'skip'}}."
             )
         if given is None and self.numbers and self.first_other:
+            line, text = self.first_other
             raise ValueError(
-                f"{column_in(path, self.first_other[0], self.name)}: {self.first_other[1]!r} is no number, and "
-                f"{self.numbers} other fields are: mend it, add it to `missing_words`, or say what the column is, as "
-                f"in types={{{self.name!r}: 'category'}}."
+                f"{column_in(path, line, self.name)}: {text!r} is no number of 32 bits, and {self.numbers} other "
+                "fields are: mend it, add it to `missing_words`, or say what the column is, as in "
+                f"types={{{self.name!r}: 'category'}}."
             )
         kind = given or ("category" if self.first_other else "float" if self.first_float else "integer")
         wrong = {
@@ -211,9 +211,9 @@ def _policy(missing: Missing | Mapping[str, Missing], name: str, kind: Kind, is_
 def _given_fill(value: float | str, name: str, kind: Kind) -> float | str:
     if kind == "category" and isinstance(value, str):
         return value
-    if kind != "category" and isinstance(value, int | float) and math.isfinite(value):
+    if kind != "category" and isinstance(value, int | float) and abs(value) <= LARGEST:
         return float(value)
-    due = "text, the name of a category" if kind == "category" else "a finite number"
+    due = "text, the name of a category" if kind == "category" else SPELT["float"]
     raise ValueError(f"`missing` of {name!r} (=FillWith({value!r})) must be {due}: choose another value.")
 
 

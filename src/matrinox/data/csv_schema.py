@@ -1,10 +1,11 @@
 """What the columns of a CSV file mean: plain data, fitted on one file and kept for others (`CsvSchema`)."""
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from matrinox.io.config import check_config, decode_config, encode_config
 
@@ -12,7 +13,8 @@ Kind = Literal["integer", "float", "category", "skip"]
 Encoding = Literal["one-hot", "id"]
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-SPELT: dict[Kind, str] = {"integer": "an integer of 32 bits", "float": "a number", "category": "a category"}
+LARGEST = float(np.finfo(np.float32).max)
+SPELT: dict[Kind, str] = {"integer": "an integer of 32 bits", "float": "a number of 32 bits", "category": "a category"}
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,14 @@ class CsvColumn:
 class CsvSchema:
     """How the rows of a CSV file become examples; `fit_csv` makes one, and files of the same columns share it.
 
-    Inputs are float32 `(examples, features)`, or int32 where every input column is of ids. Targets are int32
-    `(examples,)` for integers and categories, as class numbers are, float32 for floats, and `None` without a target.
+    Inputs are float32 `(examples, features)`, which rounds integers beyond 2²⁴, or int32 where every input column is of
+    ids. Targets are int32 `(examples,)` for integers and categories, as class numbers are, float32 for floats, and
+    `None` without a target.
 
     **Arguments:** `columns`: all of them, in order; `target`: the number of the target's column, or `None`; `header`:
     whether the first row has the names; `delimiter`: between fields; `missing_words`: fields that count as missing.
-    **Raises:** `ValueError` for a value of another type, a `target` that is no column or skipped, and a `delimiter`
-    of more than one character.
+    **Raises:** `ValueError` for a value of another type, a `target` that is no column or skipped, columns of which
+    none is left for the inputs, and a `delimiter` that is not one character or ends lines or quotes fields.
     """
 
     columns: tuple[CsvColumn, ...]
@@ -71,8 +74,13 @@ class CsvSchema:
         if self.target is not None and self.columns[self.target].kind == "skip":
             name = self.columns[self.target].name
             raise ValueError(f"`target` (={name!r}) must be a column that is read, not 'skip': choose another type.")
-        if len(self.delimiter) != 1:
-            raise ValueError(f"`delimiter` (={self.delimiter!r}) must be one character: choose ',' or ';' or '\\t'.")
+        if self.columns and not any(column.kind != "skip" for column in self.inputs.values()):
+            raise ValueError("`columns` must have one that inputs are made of, beside `target`: 'skip' fewer.")
+        if len(self.delimiter) != 1 or self.delimiter in '\r\n"':
+            raise ValueError(
+                f"`delimiter` (={self.delimiter!r}) must be one character, no quote and no end of a line: choose ',' "
+                "or ';' or '\\t'."
+            )
 
     @property
     def inputs(self) -> dict[int, CsvColumn]:
@@ -112,8 +120,8 @@ class CsvSchema:
 
 
 def number_in(field: str, kind: Kind) -> float | None:
-    """The number that a field says, or `None` if it says none of this kind: an integer of 32 bits, a finite number."""
+    """The number that a field says, or `None` if it says none of this kind: an integer, or a number, of 32 bits."""
     if not (_INTEGER if kind == "integer" else _NUMBER).fullmatch(field):
         return None
     value = int(field) if kind == "integer" and len(field) < 20 else float(field)
-    return value if math.isfinite(value) and (kind != "integer" or -(2**31) <= value < 2**31) else None
+    return value if (-(2**31) <= value < 2**31 if kind == "integer" else abs(value) <= LARGEST) else None
