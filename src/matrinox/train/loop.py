@@ -139,7 +139,7 @@ class _Run:
         schedule = recipe.optimiser.schedule(self.steps, steps_per_epoch=self.per_epoch)
         self.rates = np.asarray(jax.vmap(schedule)(jnp.arange(self.steps + 1)), np.float64)
         self.state = self.stepper.start(model, model_state, key=state_key)
-        self.best: PyTree = (self.state.evaluated(), model_state)
+        self.best: Any = (self.state.evaluated(), model_state)
         self.progress, self.is_saved = Progress(), False
         self.should_stop = should_stop or (lambda: False)
         self._settings = {
