@@ -59,8 +59,9 @@ def test_continuous_integration_runs_the_two_commands_as_written():
 
 def test_other_commands_run_on_what_the_first_one_leaves(tmp_path):
     (tmp_path / "runs" / "cnn-digits").mkdir(parents=True)
-    weights = ROOT / "zoo" / "entries" / "cnn-digits" / "weights.safetensors"
-    shutil.copy(weights, tmp_path / "runs" / "cnn-digits" / "model.safetensors")
+    entry, left = ROOT / "zoo" / "entries" / "cnn-digits", tmp_path / "runs" / "cnn-digits"
+    shutil.copy(entry / "weights.safetensors", left / "model.safetensors")
+    shutil.copy(entry / "log.json", left / "log.json")
     others = [line for line in console_lines() if line and line not in CI_RUNS]
     assert others
     for line in others:
