@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from matrinox.contract import contract
-from matrinox.data.examples import DataSet, Examples
-from matrinox.data.loader import Loader
+from matrinox.data.examples import Examples
+from matrinox.data.loader_of import Data
 from matrinox.train.checkpoint import Checkpoints, Progress
 from matrinox.train.evaluate import evaluate
 from matrinox.train.feed import Feed
@@ -28,7 +28,6 @@ from matrinox.train.shard.specs import Rules
 from matrinox.train.state import TrainState
 from matrinox.train.step import Stepper
 
-Data = Examples | Loader
 _NO_HOOKS = Hooks()
 
 
@@ -88,7 +87,7 @@ def fit(
     Ctrl-C, or `should_stop`, ends the run early: what was best until then is returned, marked `interrupted`.
 
     **Arguments:** `model`: called as `model(inputs, key=key)`, or `model(inputs, state, key=key)` if it has a `state`;
-    `train`: examples, a loader, or samples `(input, target)` one by one; `validation`: what the best model is chosen
+    `train`: examples in memory or on disk, a loader, or samples `(input, target)` one by one; `validation`: what the best model is chosen
     on, or `None` to keep the last; `recipe`; `key`; `state`: the model's `eqx.nn.State`; `frozen`: what `freeze` gives
     for this model, to train the rest of it; `hooks`: called on the way; `checkpoints`: where to write the best model
     and the last state; `resume`: goes on from that state, if there is one, to the digits of a run without a break;
@@ -103,9 +102,8 @@ def fit(
     """
     if resume and checkpoints is None:
         raise ValueError("`resume` (=True) needs `checkpoints`: name the folder of the run to go on with.")
-    data = train if isinstance(train, Examples | Loader) else DataSet.of_samples(train)
     where = placement(mesh, model, rules)
-    return _Run(model, data, validation, recipe, key, state, frozen, hooks, checkpoints, should_stop, where).go(resume)
+    return _Run(model, train, validation, recipe, key, state, frozen, hooks, checkpoints, should_stop, where).go(resume)
 
 
 class _Run:
@@ -114,7 +112,7 @@ class _Run:
     def __init__(
         self,
         model: Any,
-        train: Data,
+        train: Data | Sequence[Any],
         validation: Data | None,
         recipe: Recipe,
         key: PRNGKeyArray,
@@ -127,9 +125,9 @@ class _Run:
     ):
         order_key, state_key = jax.random.split(key)
         self.recipe, self.hooks, self.checkpoints, self.validation = recipe, hooks, checkpoints, validation
-        self.train, self.where = train, where
-        where.check_batch(recipe.batch if isinstance(train, Examples) else train.batch)
         self.feed = Feed(train, batch=recipe.batch, accumulate=recipe.accumulate, key=order_key)
+        self.train, self.where = self.feed.data, where
+        where.check_batch(recipe.batch if isinstance(self.train, Examples) else self.train.batch)
         self.per_epoch = max(1, self.feed.per_epoch // recipe.accumulate)
         self.steps = recipe.steps or self.step_of_epoch(recipe.epochs or 1)
         self.per_round = recipe.steps_per_round or self.per_epoch
@@ -139,7 +137,7 @@ class _Run:
         schedule = recipe.optimiser.schedule(self.steps, steps_per_epoch=self.per_epoch)
         self.rates = np.asarray(jax.vmap(schedule)(jnp.arange(self.steps + 1)), np.float64)
         self.state = self.stepper.start(model, model_state, key=state_key)
-        self.best: Any = (self.state.evaluated(), model_state)
+        self.best: tuple[Any, Any] = (self.state.evaluated(), model_state)
         self.progress, self.is_saved = Progress(), False
         self.should_stop = should_stop or (lambda: False)
         self._settings = {
