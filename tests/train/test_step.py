@@ -152,14 +152,29 @@ def test_the_average_follows_the_weights_as_its_formula_says(linear, blobs, rows
 
 
 def test_what_is_frozen_gets_no_gradient_and_keeps_every_bit(linear, blobs):
+    """Also where weights are averaged, of which the average holds no copy of what is frozen."""
     model = eqx.tree_at(lambda model: model.weight, linear(2, 3), jnp.ones((2, 3)))
     frozen = freeze(model, "weight")
-    stepper = Stepper.of(Recipe(steps=3), 3, frozen=frozen)
+    stepper = Stepper.of(Recipe(steps=3, average=0.9), 3, frozen=frozen)
     state = stepper.start(model, key=jax.random.key(0))
     _, gradient, _ = stepper.gradient(state, blobs.inputs, blobs.targets)
     assert gradient.weight is None
     after, *_ = stepper.step(state, blobs.inputs, blobs.targets)
     assert jnp.array_equal(after.model.weight, model.weight)
+    assert after.average.weight is None
+    assert jnp.array_equal(after.evaluated().weight, model.weight)
+    assert not jnp.array_equal(after.evaluated().bias, model.bias)
+
+
+def test_the_average_of_what_does_not_change_keeps_every_bit(linear):
+    """As of what a group of the optimiser freezes: in the usual form, a share of one and the rest of the other, a third
+    of the numbers would not."""
+    weight = jax.random.normal(jax.random.key(0), (50, 20))
+    stepper = Stepper(TASK, optax.sgd(0.0), average=0.99)
+    state = stepper.start(eqx.tree_at(lambda model: model.weight, linear(50, 20), weight), key=jax.random.key(0))
+    inputs = np.ones((30, 4, 50), np.float32)
+    state, _ = stepper.steps(state, None, (inputs, np.zeros((30, 4), int)), 30)
+    assert jnp.array_equal(state.average.weight, weight)
 
 
 def test_each_step_draws_its_own_dropout_and_its_own_augmentation(linear):
@@ -185,10 +200,22 @@ def test_augmentation_changes_what_the_model_sees(linear):
     assert blind.model.bias.any()
 
 
-def test_a_step_refuses_another_number_of_targets(linear, stepper):
+def test_a_step_refuses_another_number_of_targets_and_no_example(linear, stepper):
+    state, x = stepper.start(linear(2, 3), key=jax.random.key(0)), np.ones((4, 2), np.float32)
+    for inputs, targets, found in ((x, np.zeros(5, int), "4, 5"), (x, 0, "4, none"), (x[:0], np.zeros(0), "0, 0")):
+        with pytest.raises(
+            ValueError, match=rf"`inputs` and `targets` \(of {found} examples\) must have one first axis"
+        ):
+            stepper.step(state, inputs, targets)
+    with pytest.raises(ContractError, match="loss got targets"):
+        stepper.step(state, x, np.zeros((4, 2), int))
+
+
+@pytest.mark.parametrize("count", [-1, 7])
+def test_steps_refuse_a_count_that_is_not_of_their_minibatches(linear, blobs, stepper, rows, count):
     state = stepper.start(linear(2, 3), key=jax.random.key(0))
-    with pytest.raises(ContractError, match="batch"):
-        stepper.step(state, np.ones((4, 2), np.float32), np.zeros(5, int))
+    with pytest.raises(ValueError, match=rf"`count` \(={count}\) must be from 0 to the 6 minibatches"):
+        stepper.steps(state, blobs, rows, count)
 
 
 def test_a_stepper_of_a_recipe_has_its_settings():

@@ -21,8 +21,9 @@ class Recipe:
     **Arguments:** `steps` or `epochs`: of the optimiser, in all, or how often every example is seen: give one;
     `batch`: examples in a minibatch, where a loader does not say it; `task`; `optimiser`; `augment`: changes of the
     inputs, one behind the other; `accumulate`: how many minibatches the gradient of one step is averaged over;
-    `precision`: what the model computes in, with parameters and statistics in float32 either way; `average`: the decay
-    of a moving average of the weights, such as 0.999, which is then what is evaluated and kept; `steps_per_round`:
+    `precision`: what the model computes in while it is trained, from inputs in it, with parameters and statistics in
+    float32 either way (inputs that `data.Normalize` normalises in the model stay exact until then); `average`: the
+    decay of a moving average of the weights, such as 0.999, which is then what is evaluated and kept; `steps_per_round`:
     after how many steps the model is evaluated, logged and written, by default an epoch; `steps_per_call`: how many
     steps one compiled call takes at most, by default a round; `patience`: after how many rounds without a lower
     validation loss the run ends.

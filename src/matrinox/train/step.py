@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
+from jax.core import Tracer
 from jaxtyping import Float, Integer, PRNGKeyArray, PyTree
 
 from matrinox.contract import AnyArray, contract
 from matrinox.data.augment.turns import Augmentation, augmented
 from matrinox.data.examples import Examples
 from matrinox.train.freeze import Frozen
+from matrinox.train.precision import cast, in_bfloat16
 from matrinox.train.recipe import Recipe
 from matrinox.train.shard.placement import NOWHERE, Placement
 from matrinox.train.state import TrainState
@@ -82,7 +84,7 @@ class Stepper:
         **Returns:** a `TrainState` of step 0.
         """
         parameters = eqx.filter(model, eqx.is_inexact_array)
-        average = None if self.average is None else parameters
+        average = None if self.average is None else eqx.filter(model, self._is_trained())
         return TrainState.start(model, self.optimiser.init(parameters), model_state=state, average=average, key=key)
 
     @contract
@@ -93,7 +95,8 @@ class Stepper:
 
         **Arguments:** `state`; `inputs`, `targets`: arrays `(accumulate · batch, …)`; targets may be `None`.
         **Returns:** the next state, the loss and the gradient's norm before the step, both 0-d.
-        **Raises:** `ValueError` if `accumulate` does not divide the number of examples.
+        **Raises:** `ValueError` if there are no examples, not as many targets as inputs, or a number of them that
+        `accumulate` does not divide; `ContractError` if the model or the task does not take them.
         """
         loss, gradient, model_state = self.gradient(state, inputs, targets)
         parameters = eqx.filter(state.model, eqx.is_inexact_array)
@@ -103,7 +106,9 @@ class Stepper:
         if self.average is not None:
             # The first weights are far from what they become: the average forgets them sooner.
             decay = jnp.minimum(self.average, (1 + step) / (10 + step))
-            average = optax.incremental_update(eqx.filter(model, eqx.is_inexact_array), state.average, 1 - decay)
+            trained = eqx.filter(model, self._is_trained())
+            # Written so, the average of what does not change keeps every bit.
+            average = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.average, trained)
         position = state.position + self.accumulate
         after = TrainState(model, optimiser_state, model_state, average, step, position, state.key)
         return after, loss, optax.tree.norm(gradient)
@@ -120,20 +125,28 @@ class Stepper:
         or `None`, for `batches` of inputs and targets `(steps, accumulate · batch, …)`; `count`: how many steps to
         take, at most as many as there are minibatches: one program serves all.
         **Returns:** the state behind the last step, and `Taken`.
+        **Raises:** `ValueError` if there are fewer minibatches than `count`, and as `step`.
         """
+        there = len(jax.tree.leaves(batches)[0])
+        if not isinstance(count, Tracer) and not 0 <= count <= there:
+            raise ValueError(f"`count` (={count}) must be from 0 to the {there} minibatches: give one for each step.")
         return _steps(self, state, data, batches, jnp.asarray(count, jnp.int32))
 
     def _parted(self, inputs: PyTree, targets: PyTree) -> tuple[PyTree, PyTree]:
-        def parted(array: Any) -> Array:
-            array = jnp.asarray(array)
-            if array.shape[0] % self.accumulate:
-                raise ValueError(
-                    f"`accumulate` (={self.accumulate}) must divide the {array.shape[0]} examples of a step: give "
-                    "as many minibatches of one size."
-                )
-            return array.reshape(self.accumulate, -1, *array.shape[1:])
-
-        return jax.tree.map(parted, (inputs, targets))
+        arrays = jax.tree.map(jnp.asarray, (inputs, targets))
+        counts = [array.shape[:1] for array in jax.tree.leaves(arrays)]
+        if len(set(counts)) != 1 or counts[0] in ((), (0,)):
+            found = ", ".join(str(*count) or "none" for count in counts) or "none"
+            raise ValueError(
+                f"`inputs` and `targets` (of {found} examples) must have one first axis of 1 or more examples in every "
+                "array: give as many targets as inputs."
+            )
+        if counts[0][0] % self.accumulate:
+            raise ValueError(
+                f"`accumulate` (={self.accumulate}) must divide the {counts[0][0]} examples of a step: give as many "
+                "minibatches of one size."
+            )
+        return jax.tree.map(lambda array: array.reshape(self.accumulate, -1, *array.shape[1:]), arrays)
 
     def gradient(self, state: TrainState, inputs: PyTree, targets: PyTree) -> tuple[Array, PyTree, Any]:
         """Loss and gradient, averaged over the minibatches of a step, and the running statistics behind the last.
@@ -186,8 +199,8 @@ class Stepper:
         """The model's outputs in float32, computed in the recipe's precision, and its state behind them."""
         if self.precision == "float32":
             return call_model(model, inputs, state, key=key)
-        outputs, state = call_model(_cast(model, jnp.bfloat16), _cast(inputs, jnp.bfloat16), state, key=key)
-        return _cast(outputs, jnp.float32), state
+        outputs, state = call_model(*in_bfloat16(model, inputs), state, key=key)
+        return cast(outputs, jnp.float32), state
 
     def _is_trained(self) -> PyTree:
         if self.frozen is None:
@@ -217,13 +230,6 @@ def takes_key(model: Any) -> bool:
     except (TypeError, ValueError):
         return True
     return "key" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-
-
-def _cast(tree: PyTree, dtype: Any) -> PyTree:
-    def cast(leaf: Any) -> Any:
-        return leaf.astype(dtype) if eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-
-    return jax.tree.map(cast, tree)
 
 
 @eqx.filter_jit
