@@ -1,8 +1,11 @@
 """Recipes."""
 
 import dataclasses
+import functools
 import json
 
+import equinox as eqx
+import numpy as np
 import pytest
 
 from matrinox.data.augment import Shift
@@ -51,3 +54,36 @@ def test_a_recipe_is_described_by_plain_data_with_the_kinds_of_what_is_in_it():
     assert told["optimiser"]["kind"] == AdamW.__name__
     assert told["augment"][0] == {"kind": "Shift", "pixels": 2}
     assert told["augment"][1].endswith("double")
+
+
+def scaled(key, inputs, by):
+    return by * inputs
+
+
+class Scaled(eqx.Module):
+    by: np.ndarray
+
+    def __call__(self, key, inputs):
+        return self.by * inputs
+
+
+def test_what_a_recipe_holds_is_told_alike_in_every_process():
+    """By no address in memory: a run that goes on compares what it is told."""
+    told = []
+    for by in (2.0, 2.0, 3.0):
+        augment = (functools.partial(scaled, by=by), Scaled(np.full(2, by)), lambda key, inputs: inputs)
+        told.append(json.dumps(Recipe(steps=1, augment=augment).described()["augment"]))
+    assert told[0] == told[1] != told[2]
+    kinds = [each["kind"] for each in json.loads(told[0])[:2]]
+    assert kinds == ["partial", "Scaled"]
+    first = json.loads(told[0])[0]
+    assert (first["of"].endswith(".scaled"), first["keywords"]) == (True, {"by": 2.0})
+
+
+def test_what_cannot_be_told_is_refused():
+    class Silent:
+        def __call__(self, key, inputs):
+            return inputs
+
+    with pytest.raises(ValueError, match="must be told in a log, and to a run that goes on: make Silent a frozen data"):
+        Recipe(steps=1, augment=(Silent(),)).described()

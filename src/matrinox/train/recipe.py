@@ -1,15 +1,19 @@
 """Recipes: how to train, as plain data: everything but the model, the examples and the seed."""
 
 import dataclasses
+import functools
 import json
 import re
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 from beartype.door import is_bearable
+from jax import Array
 
 from matrinox.data.augment import Augmentation as Augmentation
+from matrinox.data.examples import fingerprint_of_arrays
 from matrinox.train.optim import AdamW, Optimiser
 from matrinox.train.task import Classification, Task
 
@@ -23,10 +27,11 @@ class Recipe:
     inputs, one behind the other; `accumulate`: how many minibatches the gradient of one step is averaged over;
     `precision`: what the model computes in while it is trained, from inputs in it, with parameters and statistics in
     float32 either way (inputs that `data.Normalize` normalises in the model stay exact until then); `average`: the
-    decay of a moving average of the weights, such as 0.999, which is then what is evaluated and kept; `steps_per_round`:
-    after how many steps the model is evaluated, logged and written, by default an epoch; `steps_per_call`: how many
-    steps one compiled call takes at most, by default a round; `patience`: after how many rounds without a lower
-    validation loss the run ends.
+    decay of a moving average of the weights, such as 0.999, which is then what is evaluated and kept;
+    `steps_per_round`: after how many steps the model is evaluated, logged and written, by default an epoch;
+    `steps_per_call`: how many steps one compiled call takes at most, by default a round, but 16 of a loader, whose
+    minibatches must all be in memory for the call; `patience`: after how many rounds without a lower validation loss
+    the run ends.
     **Raises:** `ValueError` for a value of another type or out of range.
     """
 
@@ -58,23 +63,41 @@ class Recipe:
             raise ValueError(f"`average` (={self.average}) must be between 0 and 1: 0.999 is common.")
 
     def described(self) -> dict[str, Any]:
-        """The recipe as a log holds it: tuples as lists, each config within by its `kind` and fields."""
+        """The recipe as a log holds it: tuples as lists, each config within by its `kind` and fields; see `plain`."""
         return plain(self)
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """A dataclass as JSON gives it back: tuples as lists, each dataclass within by its `kind` and fields."""
+    """A dataclass as JSON gives it back: tuples as lists, each dataclass within by its `kind` and fields.
+
+    Arrays are told by shape and hash, functions by name, `functools.partial` by what it is of and what it holds.
+
+    **Raises:** `ValueError` for what cannot be told so that it is the same text in the next process.
+    """
     return {each.name: _plain_value(getattr(settings, each.name)) for each in dataclasses.fields(settings)}
 
 
 def _plain_value(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {"kind": type(value).__name__, **plain(value)}
+    if isinstance(value, functools.partial):
+        held = {"of": value.func, "args": value.args, "keywords": value.keywords}
+        return {"kind": "partial", **{name: _plain_value(each) for name, each in held.items()}}
+    if isinstance(value, Array | np.ndarray):
+        return {"kind": "array", "shape": list(value.shape), "sha256": fingerprint_of_arrays(np.atleast_1d(value))}
     if isinstance(value, tuple | list):
         return [_plain_value(each) for each in value]
-    if callable(value):
-        return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else repr(value)
-    return json.loads(json.dumps(value))
+    if isinstance(value, dict):
+        return {str(name): _plain_value(each) for name, each in value.items()}
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    try:
+        return json.loads(json.dumps(value))
+    except TypeError:
+        raise ValueError(
+            f"{value!r} must be told in a log, and to a run that goes on: make {type(value).__name__} a frozen "
+            "dataclass, of numbers, texts, arrays and functions."
+        ) from None
 
 
 def _spelt(hint: Any) -> str:
