@@ -10,7 +10,7 @@ import pytest
 
 from matrinox import nn
 from matrinox.contract import ContractError
-from matrinox.data import DataSet, Loader
+from matrinox.data import CsvFile, DataSet, Loader, NpyFiles, fit_csv
 from matrinox.train import AdamW, Classification, Constant, Hooks, Recipe, evaluate, fit
 
 TASK = Classification()
@@ -157,12 +157,29 @@ def test_fit_takes_samples_examples_and_loaders(linear, blobs):
     assert jnp.array_equal(of_samples.model.weight, of_data.model.weight)
     fitted = fit(linear(2, 3), Halves(blobs), Halves(blobs), Recipe(epochs=2, task=TASK), key=KEY)
     assert [now.step for now in fitted.rounds] == [10, 20]
-    assert fitted.rounds[0].validation == pytest.approx(fitted.rounds[0].validation)
     assert fitted.best.validation["accuracy"] == pytest.approx(
         evaluate(fitted.model, blobs, TASK).figures["accuracy"], abs=1e-9
     )
     by_hand = DataSet(jnp.tile(blobs.inputs, (2, 1)), jnp.tile(blobs.targets, 2))
     assert int(fitted.state.position) == len(by_hand) // 9
+
+
+def test_files_are_trained_on_as_the_examples_in_them(linear, blobs, tmp_path):
+    """In the same minibatches: a source by number, and a stream in an order of its own."""
+    for name, array in (("x", blobs.inputs), ("y", blobs.targets)):
+        np.save(tmp_path / f"{name}.npy", np.asarray(array))
+    files = NpyFiles(tmp_path / "x.npy", tmp_path / "y.npy")
+    recipe = Recipe(steps=12, batch=30, steps_per_round=12)
+    in_memory, on_disk = (fit(linear(2, 3), data, data, recipe, key=KEY) for data in (blobs, files))
+    np.testing.assert_allclose(on_disk.model.weight, in_memory.model.weight, rtol=1e-5, atol=1e-6)
+    assert on_disk.best.validation == pytest.approx(in_memory.best.validation, rel=1e-5)
+    lines = tmp_path / "blobs.csv"
+    np.savetxt(lines, np.c_[blobs.inputs, blobs.targets], "%.9g", delimiter=",", header="a,b,y", comments="")
+    stream = CsvFile(lines, fit_csv(lines, target="y"))
+    streamed = fit(linear(2, 3), stream, stream, recipe, key=KEY)
+    assert streamed.best.validation["accuracy"] == pytest.approx(
+        evaluate(streamed.model, blobs, TASK).figures["accuracy"]
+    )
 
 
 def test_accumulated_minibatches_count_as_minibatches_of_an_epoch(linear, blobs):

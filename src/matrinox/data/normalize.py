@@ -11,11 +11,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Num, PRNGKeyArray, UInt32
 
 from matrinox.contract import AnyArray, contract
-from matrinox.data.examples import Examples
 from matrinox.data.loader import Loader
-from matrinox.data.row_loader import RowLoader
-from matrinox.data.source import Stream
-from matrinox.data.stream_loader import StreamLoader
+from matrinox.data.loader_of import Data, loader_of
 from matrinox.functional.precision import widen
 
 
@@ -57,7 +54,7 @@ class Normalize(eqx.Module):
 
     @staticmethod
     def fit(
-        train: Examples | Stream | Loader,
+        train: Data,
         *,
         per: Literal["feature", "channel", "all"] = "feature",
         method: Literal["standard", "min-max"] = "standard",
@@ -76,7 +73,7 @@ class Normalize(eqx.Module):
         **Returns:** a layer for inputs `(*batch, …)`.
         **Raises:** `ValueError` if there are no examples, no targets to fit or an entry that is not finite.
         """
-        loader = _loader(train, batch)
+        loader = loader_of(train, batch, key=None)
         mean, deviation, low, high = _statistics(_reduced(values, per) for values in _values(loader, of))
         if not np.all(np.isfinite([low, high])):
             where = tuple(int(index) for index in np.argwhere(~np.isfinite(low) | ~np.isfinite(high))[0])
@@ -130,12 +127,6 @@ class Normalize(eqx.Module):
 def _given(x: AnyArray) -> jnp.dtype:
     dtype = jnp.asarray(x).dtype
     return dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.dtype(jnp.float32)
-
-
-def _loader(train: Examples | Stream | Loader, batch: int) -> Loader:
-    if isinstance(train, Loader):
-        return train
-    return (StreamLoader if isinstance(train, Stream) else RowLoader)(train, batch, key=None)  # pyright: ignore
 
 
 def _values(loader: Loader, of: str) -> Iterator[np.ndarray]:

@@ -1,6 +1,6 @@
 """Evaluation: a model on examples that it does not learn from, a minibatch at a time."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,7 @@ from jax import Array
 from jaxtyping import PyTree, Shaped
 
 from matrinox.contract import AnyArray, contract
-from matrinox.data.examples import Examples
-from matrinox.data.loader import Batch, Loader
+from matrinox.data.loader_of import Data, loader_of
 from matrinox.train.report import report_line
 from matrinox.train.shard.placement import NOWHERE, Placement
 from matrinox.train.step import call_model
@@ -44,7 +43,7 @@ class Evaluation:
 @contract
 def evaluate(
     model: Callable[..., Any],
-    data: Examples | Loader,
+    data: Data,
     task: Task,
     *,
     state: eqx.nn.State | None = None,
@@ -54,9 +53,9 @@ def evaluate(
 ) -> Evaluation:
     """The figures of a model on every example, in inference mode; one minibatch at a time is in memory, none shuffled.
 
-    **Arguments:** `model`: called as `model(inputs)`, or `model(inputs, state)` if it has a `state`; `data`: examples,
-    of which `batch` go at a time, or a loader; `task`; `predictions`: whether to keep what the task predicts;
-    `placement`: over which devices it is computed, as `placement` gives it.
+    **Arguments:** `model`: called as `model(inputs)`, or `model(inputs, state)` if it has a `state`; `data`: examples
+    in memory or on disk, of which `batch` go at a time, or a loader; `task`; `predictions`: whether to keep what the
+    task predicts; `placement`: over which devices it is computed, as `placement` gives it.
     **Returns:** the figures over all examples, and the predictions `(examples, …)` or `None`.
     **Raises:** `ValueError` if there are no examples or `batch` is below 1; `ContractError` if the model's outputs are
     not what the task takes.
@@ -64,7 +63,7 @@ def evaluate(
     said: list[Any] = []
     model, state = placement.put((eqx.nn.inference_mode(model), state))
     sums: dict[str, Any] = {}
-    for number, (inputs, targets) in enumerate(each_once(data, batch)):
+    for number, (inputs, targets) in enumerate(loader_of(data, batch, key=None).once()):
         inputs, targets = placement.put_batch((inputs, targets))
         found = _look(model, state, task, inputs, targets, jnp.asarray(number), predictions)
         tally, predicted = placement.fetch(found)
@@ -93,36 +92,13 @@ def apply_model(
     **Returns:** `(examples, …)`.
     **Raises:** `ContractError` if `inputs` has no axis; `ValueError` if there are no examples or `batch` is below 1.
     """
-    _check_batch(batch)
+    if batch < 1:
+        raise ValueError(f"`batch` (={batch}) must be 1 or more: choose how many examples go at a time.")
     if len(inputs) == 0:
         raise ValueError("`inputs` has 0 examples, which must be 1 or more: there is nothing to apply the model to.")
     model, inputs = eqx.nn.inference_mode(model), jnp.asarray(inputs)
     parts = [_apply(model, inputs[at : at + batch], state) for at in range(0, len(inputs), batch)]
     return jnp.concatenate(parts)
-
-
-def _check_batch(batch: int) -> None:
-    if batch < 1:
-        raise ValueError(f"`batch` (={batch}) must be 1 or more: choose how many examples go at a time.")
-
-
-def each_once(data: Examples | Loader, batch: int) -> Iterator[Batch]:
-    """Every example once, unshuffled.
-
-    **Arguments:** `data`: examples, of which `batch` go at a time, or a loader; `batch`: 1 or more.
-    **Returns:** an iterator of inputs and targets `(batch or fewer, …)`.
-    """
-    _check_batch(batch)
-    if isinstance(data, Loader):
-        yield from data.once()
-        return
-    for at in range(0, len(data), batch):
-        yield _gather(data, jnp.arange(at, min(at + batch, len(data))))
-
-
-@eqx.filter_jit
-def _gather(data: Examples, rows: Array) -> tuple[PyTree, PyTree]:
-    return data.gather(rows)
 
 
 @eqx.filter_jit

@@ -1,32 +1,39 @@
 """Feeds: the minibatches of a run by position, of examples or of a loader, stacked for one compiled call."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from matrinox.data.examples import Examples
+from matrinox.data.examples import DataSet, Examples
 from matrinox.data.loader import Batch, Loader
+from matrinox.data.loader_of import Data, loader_of
 from matrinox.data.order import minibatches
+from matrinox.data.source import Stream
 
 
 class Feed:
     """The minibatches of a run: `per_epoch` of them, then again in another order.
 
-    **Arguments:** `data`: examples, shuffled by `key` into minibatches of `batch`, or a loader, which does both itself;
-    `accumulate`: how many minibatches a step takes; `most`: how many steps a call takes at most.
+    **Arguments:** `data`: examples in memory or on disk, or samples one by one, shuffled by `key` into minibatches of
+    `batch`, or a loader, which does both itself; `accumulate`: how many minibatches a step takes; `most`: how many
+    steps a call takes at most.
     **Raises:** `ValueError` if there are fewer examples than a minibatch takes.
     """
 
     def __init__(
-        self, data: Examples | Loader, *, batch: int, accumulate: int, most: int | None = None, key: PRNGKeyArray
+        self, data: Data | Sequence[Any], *, batch: int, accumulate: int, most: int | None = None, key: PRNGKeyArray
     ):
+        data = data if isinstance(data, Examples | Stream | Loader) else DataSet.of_samples(data)
+        data = data if isinstance(data, Examples) else loader_of(data, batch, key=key)
+        self.data = data
         self.examples = data if isinstance(data, Examples) else None
         self.per_epoch = len(data) // batch if isinstance(data, Examples) else len(data)
         self.accumulate = accumulate
         self.most = most or 1
-        self._data, self._batch, self._key = data, batch, key
+        self._batch, self._key = batch, key
         self._iterator: Iterator[Batch] | None = None
         self._at = 0
         if self.per_epoch < 1:
@@ -44,12 +51,12 @@ class Feed:
         `(most, accumulate · batch, …)`.
         """
         count = steps * self.accumulate
-        if isinstance(self._data, Examples):
-            order = np.asarray(minibatches(self._key, len(self._data), self._batch, first=position, count=count))
+        if isinstance(self.data, Examples):
+            order = np.asarray(minibatches(self._key, len(self.data), self._batch, first=position, count=count))
             rows = order.reshape(steps, -1)
             return np.pad(rows, ((0, self.most - steps), (0, 0)))
         if self._iterator is None or self._at != position:
-            self._iterator = self._data.batches(position)
+            self._iterator = self.data.batches(position)
         drawn = [next(self._iterator) for _ in range(count)]
         self._at = position + count
 

@@ -11,11 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from matrinox.contract import AnyArray, contract
-from matrinox.data.examples import Examples
-from matrinox.data.loader import Loader
+from matrinox.data.loader_of import Data, loader_of
 from matrinox.functional.metric import explained
 from matrinox.functional.precision import widen
-from matrinox.train.evaluate import apply_model, each_once
+from matrinox.train.evaluate import apply_model
 from matrinox.train.task.regression import spread
 
 
@@ -73,9 +72,9 @@ class LinearProbe:
 @contract
 def linear_probe(
     features: Callable[..., Any],
-    train: Examples | Loader,
-    validation: Examples | Loader | None = None,
-    test: Examples | Loader | None = None,
+    train: Data,
+    validation: Data | None = None,
+    test: Data | None = None,
     *,
     penalties: Sequence[float] = (1e-3, 1e-2, 1e-1),
     state: eqx.nn.State | None = None,
@@ -180,7 +179,7 @@ class _Moments:
 
 
 def _figures(
-    features: Any, data: Examples | Loader, state: Any, batch: int, solutions: list[_Solution], kinds: int | None
+    features: Any, data: Data, state: Any, batch: int, solutions: list[_Solution], kinds: int | None
 ) -> list[dict[str, float]]:
     """The figures of each read-out, from one pass over the data."""
     totals = [np.zeros(2) for _ in solutions]
@@ -205,9 +204,9 @@ def _figures(
     ]
 
 
-def _seen(features: Any, data: Examples | Loader, state: Any, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _seen(features: Any, data: Data, state: Any, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features and targets of each minibatch: floats in 64 bits, `(batch, …)` in one row each; classes `(batch,)`."""
-    for inputs, targets in each_once(data, batch):
+    for inputs, targets in loader_of(data, batch, key=None).once():
         if targets is None:
             raise ValueError(f"{data.name!r} has no targets, which a probe is to read out: give data with targets.")
         y = np.asarray(targets)

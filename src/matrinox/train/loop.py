@@ -87,13 +87,13 @@ def fit(
     Ctrl-C, or `should_stop`, ends the run early: what was best until then is returned, marked `interrupted`.
 
     **Arguments:** `model`: called as `model(inputs, key=key)`, or `model(inputs, state, key=key)` if it has a `state`;
-    `train`: examples in memory or on disk, a loader, or samples `(input, target)` one by one; `validation`: what the best model is chosen
-    on, or `None` to keep the last; `recipe`; `key`; `state`: the model's `eqx.nn.State`; `frozen`: what `freeze` gives
-    for this model, to train the rest of it; `hooks`: called on the way; `checkpoints`: where to write the best model
-    and the last state; `resume`: goes on from that state, if there is one, to the digits of a run without a break;
-    `should_stop`: asked before the first round and after every other but the last; `mesh`, `rules`: over which devices
-    batch and weights are cut, as for `placement`. With several processes each calls `fit` alike; the first one alone
-    calls hooks and writes files, in a folder that all can read.
+    `train`: examples in memory or on disk, a loader, or samples `(input, target)` one by one; `validation`: what the
+    best model is chosen on, or `None` to keep the last; `recipe`; `key`; `state`: the model's `eqx.nn.State`; `frozen`:
+    what `freeze` gives for this model, to train the rest of it; `hooks`: called on the way; `checkpoints`: where to
+    write the best model and the last state; `resume`: goes on from that state, if there is one, to the digits of a run
+    without a break; `should_stop`: asked before the first round and after every other but the last; `mesh`, `rules`:
+    over which devices batch and weights are cut, as for `placement`. With several processes each calls `fit` alike; the
+    first one alone calls hooks and writes files, in a folder that all can read.
     **Returns:** `Fitted`, with arrays of this process's own.
     **Raises:** `FloatingPointError` if a loss or gradient is not finite, naming the step, the minibatch and what was
     first not finite; the files of the round before are as they were. `ValueError` if a batch exceeds the examples, if

@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from matrinox.contract import contract
-from matrinox.data.examples import DataSet, Examples
-from matrinox.data.loader import Loader
+from matrinox.data.loader_of import Data
 from matrinox.inspect.lens_figure import BLUE, GREY, ORANGE, new_figure
 from matrinox.io.atomic import write_atomically
 from matrinox.train.feed import Feed
@@ -98,7 +97,7 @@ class FoundRate:
 @contract
 def find_learning_rate(
     model: Any,
-    data: Examples | Loader | Sequence[Any],
+    data: Data | Sequence[Any],
     recipe: Recipe,
     *,
     key: PRNGKeyArray,
@@ -128,12 +127,11 @@ def find_learning_rate(
         )
     if steps < 10:
         raise ValueError(f"`steps` (={steps}) must be at least 10: 100 are common.")
-    train = data if isinstance(data, Examples | Loader) else DataSet.of_samples(data)
     growing = Exponential(factor=(highest / lowest) ** (1 / (steps - 1)), per="step")
     optimiser = dataclasses.replace(recipe.optimiser, learning_rate=lowest, scheduler=growing)
     stepper = Stepper.of(dataclasses.replace(recipe, optimiser=optimiser, average=None), steps, frozen=frozen)
     order_key, state_key = jax.random.split(key)
-    feed = Feed(train, batch=recipe.batch, accumulate=recipe.accumulate, most=_STEPS_PER_CALL, key=order_key)
+    feed = Feed(data, batch=recipe.batch, accumulate=recipe.accumulate, most=_STEPS_PER_CALL, key=order_key)
     now = stepper.start(model, state, key=state_key)
     losses, diverged = np.zeros(0), False
     while len(losses) < steps and not diverged:
@@ -144,7 +142,7 @@ def find_learning_rate(
         if not losses.size:
             raise FloatingPointError(
                 "the loss or its gradient is not finite at the first step, before any rate is tried: see that every "
-                f"input of {train.name!r} is finite and every target one that the task takes."
+                f"input of {feed.data.name!r} is finite and every target one that the task takes."
             )
         diverged = done < count or _has_diverged(losses)
     return FoundRate(np.geomspace(lowest, highest, steps)[: len(losses)], losses, diverged)
