@@ -5,16 +5,22 @@ import os
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from matrinox import io, nn
 from matrinox.data import DataSet, minibatches
 from matrinox.io import ModelFileError
-from matrinox.train import AdamW, Checkpoints, Hooks, JsonLines, Recipe, fit, read_events
+from matrinox.train import AdamW, Checkpoints, Hooks, JsonLines, Recipe, Round, Stepper, fit, read_events
 from matrinox.train.checkpoint import Progress
 
 KEY = jax.random.key(3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    features: int
 
 
 class Stopped(Exception):
@@ -110,7 +116,7 @@ def test_a_state_is_written_after_every_so_many_rounds_and_at_the_end(linear, bl
 
     def look(model, now):
         path = tmp_path / "checkpoint.safetensors"
-        written.append(path.exists() and len(io.read_header(path).notes["progress"]))
+        written.append(path.exists() and int(io.read_header(path).notes["progress"]))
 
     fit(linear(2, 3), blobs, blobs, recipe, key=KEY, hooks=Hooks(on_round=look), checkpoints=Checkpoints(tmp_path, 2))
     assert [bool(size) for size in written] == [False, False, True, True, True]
@@ -145,6 +151,10 @@ def test_a_damaged_checkpoint_is_refused(linear, blobs, recipe, tmp_path):
     checkpoints.last.write_bytes(data)
     with pytest.raises(ModelFileError, match="the arrays are damaged"):
         fit(linear(2, 3), blobs, blobs, recipe, key=KEY, checkpoints=checkpoints, resume=True)
+    state = Stepper.of(recipe, 1).start(linear(2, 3), key=KEY)
+    io.save(checkpoints.last, state, plain=True, notes={"run": "{}", "progress": "many", "seconds": "1"})
+    with pytest.raises(ModelFileError, match=r"safetensors': its notes are damaged: .*'many'"):
+        checkpoints.load_last(state, {})
     os.replace(checkpoints.best, checkpoints.last)
     with pytest.raises(ValueError, match="must be the checkpoint of a run, and is none: choose another folder"):
         fit(linear(2, 3), blobs, blobs, recipe, key=KEY, checkpoints=checkpoints, resume=True)
@@ -170,3 +180,40 @@ def test_what_killed_writers_left_is_removed(tmp_path):
 
 def test_progress_knows_the_best_round():
     assert Progress().best is None
+
+
+def test_a_run_of_a_hundred_thousand_rounds_can_still_be_written(linear, same_bits, tmp_path):
+    """The header of a file of weights is bounded, and no place for them."""
+    rounds = tuple(Round(i, 1 / (i + 1), 0.1, {"loss": 2.0, "accuracy": float("nan")}) for i in range(100_000))
+    progress = Progress(rounds, {"loss": 3.0}, (1.25, 2), 4.5)
+    state = Stepper.of(Recipe(steps=1), 1).start(linear(2, 3), key=KEY)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_last(state, (state.model, None), progress, {"a": [1]})
+    found = checkpoints.load_last(state, {"a": [1]})
+    assert same_bits(found[0], state)
+    assert repr(found[2]) == repr(progress)
+
+
+class Sized(eqx.Module):
+    """An architecture of a config."""
+
+    weight: jax.Array
+    config: Size = eqx.field(static=True)
+
+    def __init__(self, config, *, key):
+        self.config, self.weight = config, jax.random.normal(key, (config.features, 3))
+
+    def __call__(self, x):
+        return x @ self.weight
+
+
+def test_a_best_model_that_its_config_does_not_rebuild_is_a_plain_tree_that_says_so(same_bits, tmp_path):
+    model, checkpoints = Sized(Size(2), key=KEY), Checkpoints(tmp_path)
+    checkpoints.save_best(model, None, Round(3, 1.0, 0.1))
+    assert same_bits(io.load(checkpoints.best, Sized), model)
+    wider = eqx.tree_at(lambda model: model.weight, model, jnp.ones((4, 3)))
+    checkpoints.save_best(wider, None, Round(4, 1.0, 0.1))
+    assert "config" in io.read_header(checkpoints.best).notes["plain"]
+    assert same_bits(io.load(checkpoints.best, like=wider), wider)
+    with pytest.raises(ModelFileError, match="like="):
+        io.load(checkpoints.best, Sized)

@@ -1,6 +1,6 @@
 """Checkpoints: a run as files, the best model alone and all that the next step depends on."""
 
-import dataclasses
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import PyTree
 
 from matrinox import io
@@ -28,7 +29,7 @@ class Progress:
     epoch_loss: tuple[float, int] = (0.0, 0)
     seconds: float = 0.0
 
-    @property
+    @functools.cached_property
     def best(self) -> Round | None:
         """The best round so far."""
         best = None
@@ -41,7 +42,8 @@ class Progress:
 class Checkpoints:
     """Where a run leaves its files: the best model by validation loss, and the last state, from which to go on.
 
-    Each is written whole or not at all: a killed run leaves the files of an earlier round.
+    Each is written whole or not at all: a killed run leaves the files of an earlier round. A best model that its config
+    does not rebuild is written as a plain tree, which `matrinox.load` takes with `like=`; the note `plain` says why.
 
     **Arguments:** `folder`: made if need be; `every`: after how many rounds the state is written, and always behind the
     last; `notes`: the writer's own words, for the header of the best model's file.
@@ -88,10 +90,10 @@ class Checkpoints:
         try:
             io.save(self.best, tree, notes=notes)
         except io.ModelFileError as error:
-            # A model that no config rebuilds is written as a plain tree; what cannot be written fails again.
+            # A run should not end for this; what cannot be written fails again.
             if isinstance(error.__cause__, OSError):
                 raise
-            io.save(self.best, tree, plain=True, notes=notes)
+            io.save(self.best, tree, plain=True, notes={**notes, "plain": str(error)})
 
     @contract
     def save_last(self, state: TrainState, best: PyTree, progress: Progress, run: Mapping[str, Any]) -> None:
@@ -101,12 +103,14 @@ class Checkpoints:
         as plain data: `load_last` refuses to go on as another.
         **Raises:** `ModelFileError` if it cannot be written; the file before is then as it was.
         """
+        told = _told(progress)
         notes = {
             "step": str(int(state.step)),
             "run": json.dumps(run),
-            "progress": json.dumps(dataclasses.asdict(progress)),
+            "seconds": str(progress.seconds),
+            "progress": str(len(told)),
         }
-        io.save(self.last, (state, best), plain=True, notes=notes)
+        io.save(self.last, (state, best, told), plain=True, notes=notes)
 
     @contract
     def load_last(self, like: TrainState, run: Mapping[str, Any]) -> tuple[TrainState, PyTree, Progress] | None:
@@ -120,7 +124,7 @@ class Checkpoints:
         if not self.last.exists():
             return None
         notes = io.read_header(self.last).notes
-        if not {"run", "progress"} <= set(notes):
+        if not {"run", "progress", "seconds"} <= set(notes):
             raise ValueError(f"{str(self.last)!r} must be the checkpoint of a run, and is none: choose another folder.")
         due = json.loads(json.dumps(run))
         if differences := _differences(json.loads(notes["run"]), due):
@@ -128,13 +132,25 @@ class Checkpoints:
                 f"{str(self.last)!r} is of another run: {'; '.join(differences)}. Go on as the same, or begin anew "
                 "in another folder."
             )
-        state, best = io.load(self.last, like=(like, (like.evaluated(), like.model_state)))
-        return state, best, _progress(json.loads(notes["progress"]))
+        try:
+            told, seconds = np.zeros(int(notes["progress"]), np.uint8), float(notes["seconds"])
+        except ValueError as error:
+            raise io.ModelFileError(f"cannot load {str(self.last)!r}: its notes are damaged: {error}") from error
+        state, best, told = io.load(self.last, like=(like, (like.evaluated(), like.model_state), told))
+        return state, best, _progress(told, seconds)
 
 
-def _progress(table: dict[str, Any]) -> Progress:
-    rounds = tuple(Round(**row) for row in table["rounds"])
-    return Progress(**{**table, "rounds": rounds, "epoch_loss": tuple(table["epoch_loss"])})
+def _told(progress: Progress) -> np.ndarray:
+    """All but the seconds as bytes: unlike a header, an array may be of any length, and its hash is checked."""
+    rounds = [[now.step, now.loss, now.learning_rate, dict(now.validation)] for now in progress.rounds]
+    text = json.dumps({"rounds": rounds, "before": dict(progress.before), "epoch_loss": progress.epoch_loss})
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def _progress(told: np.ndarray, seconds: float) -> Progress:
+    table = json.loads(np.asarray(told).tobytes())
+    rounds = tuple(Round(*row) for row in table["rounds"])
+    return Progress(rounds, table["before"], tuple(table["epoch_loss"]), seconds)
 
 
 def _differences(left: Any, right: Any, path: str = "") -> list[str]:
