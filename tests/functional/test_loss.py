@@ -106,6 +106,11 @@ def test_weights_of_classes_count_an_example_as_often_as_its_class_weighs(x64):
         np.testing.assert_allclose(cross_entropy(logits, target, weights=weights), due, rtol=1e-12)
         total = cross_entropy(logits, target, weights=weights, reduction="sum")
         np.testing.assert_allclose(total, (each * weights[IDS]).sum(), rtol=1e-12)
+    # Of shared rows too the mean is by the weights of their examples.
+    shares = distributions(2)
+    own = shares @ weights
+    due = -(shares * weights * log_odds).sum() / own.sum()
+    np.testing.assert_allclose(cross_entropy(logits, shares, weights=weights), due, rtol=1e-12)
     # Every class of the smoothed target brings its own weight along.
     due = 0.9 * (each * weights[IDS]).sum() - 0.1 * (weights * log_odds).mean(-1).sum()
     found = cross_entropy(logits, IDS, weights=weights, label_smoothing=0.1)
@@ -234,8 +239,9 @@ def test_losses_refuse_shapes_that_do_not_match(call, fact):
 
 
 def test_values_out_of_range_are_refused():
-    with pytest.raises(ValueError, match=r"`delta` \(=0\.0\) must be above 0: choose the error from which on"):
-        huber(jnp.ones(5), jnp.ones(5), delta=0.0)
+    for delta in (0.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match=r"`delta` \(=.*\) must be above 0 and finite: choose the error"):
+            huber(jnp.ones(5), jnp.ones(5), delta=delta)
     with pytest.raises(ValueError, match=r"`label_smoothing` \(=1\.0\) must be from 0 to below 1: 0\.1 is common"):
         cross_entropy(jnp.ones((5, 3)), jnp.zeros(5, int), label_smoothing=1.0)
 

@@ -73,6 +73,20 @@ def test_ignored_examples_and_ids_that_are_no_class_count_nowhere():
     assert found.tolist() == [[1, 0], [0, 0]]
 
 
+def test_of_nothing_no_metric_has_a_figure():
+    """Neither the 0 nor the 1 that a sum or a product of nothing would give."""
+    padding = np.full(40, -100)
+    for metric in (accuracy, perplexity, bits_per_character):
+        assert np.isnan(metric(LOGITS, padding, ignored=-100))
+        assert np.isnan(metric(LOGITS[:0], IDS[:0]))
+    assert np.isnan(r2(LOGITS[:0], LOGITS[:0]))
+    assert np.isnan(r2(LOGITS[:0], LOGITS[:0], reduction="none")).tolist() == [True] * 5
+
+
+def test_a_single_example_is_predicted_exactly_or_not_at_all():
+    assert (r2(LOGITS[:1], LOGITS[:1]), r2(LOGITS[:1], LOGITS[1:2])) == (1, 0)
+
+
 def test_metrics_agree_under_jit_and_vmap():
     rows = np.eye(5)[IDS]
     assert jax.vmap(accuracy)(LOGITS, IDS).tolist() == accuracy(LOGITS, IDS, reduction="none").tolist()
@@ -108,7 +122,10 @@ def test_wrong_shapes_and_values_are_refused():
             top_k_accuracy(jnp.ones((5, 3)), jnp.zeros(5, int), k=k)
     with pytest.raises(ValueError, match=r"`classes` \(=0\) must be 1 or more: give the number of the model's logits"):
         confusion_matrix(jnp.zeros(5, int), jnp.zeros(5, int), classes=0)
-    with pytest.raises(ValueError, match=r"`characters_per_token` \(=0\.0\) must be above 0: divide the characters"):
+    with pytest.raises(ValueError, match=r"`characters_per_token` \(=0\.0\) must be above 0 and finite: divide"):
         bits_per_character(jnp.ones((5, 3)), jnp.zeros(5, int), characters_per_token=0.0)
+    for metric in (accuracy, perplexity, bits_per_character):
+        with pytest.raises(ValueError, match=r"`ignored` \(=1\) must come with class ids: leave it out"):
+            metric(LOGITS, np.eye(5)[IDS], ignored=1)
     with pytest.raises(ValueError, match="did you mean 'none'"):
         r2(jnp.ones(5), jnp.ones(5), reduction="nones")

@@ -16,6 +16,12 @@ def test_a_weighted_mean_is_that_of_numpy():
 def test_a_mean_over_nothing_is_0_and_so_is_its_slope():
     mean = jax.value_and_grad(lambda x: reduce_each("mean", kept(jnp.zeros(3, bool), x)[0], jnp.zeros(3, bool)))
     assert jax.tree.map(np.ndarray.tolist, jax.tree.map(np.asarray, mean(jnp.ones(3)))) == (0, [0, 0, 0])
+    assert reduce_each("mean", jnp.ones((0, 2))) == 0
+
+
+def test_a_mean_over_nothing_may_be_none():
+    for each, weight in ((jnp.ones(3), jnp.zeros(3, bool)), (jnp.ones(0), None)):
+        assert np.isnan(reduce_each("mean", each, weight, of_nothing=np.nan))
 
 
 def test_what_does_not_count_reaches_neither_value_nor_slope():

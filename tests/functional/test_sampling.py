@@ -89,12 +89,16 @@ def test_what_is_out_of_range_is_refused():
         with pytest.raises(ValueError, match=rf"`k` \(={k}\) must be between 1 and the vocabulary \(=5\): choose"):
             keep_top_k(LOGITS, k)
     for p in (0.0, -0.5, 1.5, float("nan")):
-        with pytest.raises(ValueError, match=r"`p` \(=.*\) must be above 0 and at most 1: choose a share such as 0.9"):
+        with pytest.raises(ValueError, match=r"`p` \(=.*\) must be above 0 and at most 1: choose a share"):
             keep_top_p(LOGITS, p)
     for temperature in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=r"`temperature` \(=.*\) must be 0 or more: choose 1 for"):
             sample_tokens(LOGITS, key=KEY, temperature=temperature)
     with pytest.raises(ValueError, match=r"`key` \(=None\) is needed at a `temperature` of 1.0: pass a key"):
         sample_tokens(LOGITS)
+    with pytest.raises(ValueError, match=r"`top_k` \(=6\) must be between 1 and the vocabulary \(=5\): choose"):
+        sample_tokens(LOGITS, key=KEY, top_k=6)
+    with pytest.raises(ValueError, match=r"`top_p` \(=1.5\) must be above 0 and at most 1: choose a share"):
+        sample_tokens(LOGITS, key=KEY, top_p=1.5)
     with pytest.raises(ContractError):
         keep_top_k(jnp.arange(5), 2)

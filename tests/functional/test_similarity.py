@@ -39,6 +39,7 @@ def test_cosine_similarities_equal_numpy_for_every_two():
     x, y = (view.reshape(len(view), -1).astype(np.float64) for view in (first, second))
     due = x @ y.T / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
     np.testing.assert_allclose(cosine_similarities(first, second), due, atol=1e-6)
+    assert cosine_similarities(first[:0], second).shape == (0, 5)
     with pytest.raises(ContractError):
         cosine_similarities(first, second[:, :1])
 

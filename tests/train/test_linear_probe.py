@@ -86,9 +86,8 @@ def test_a_probe_of_numbers_equals_ridge_by_scikit_learn(encoder):
     said = by_sklearn(encoder, train, 0.1)(test)
     np.testing.assert_allclose(probe.model(test.inputs), said, atol=1e-5)
     due = np.asarray(test.targets, np.float64)
-    whole = np.sum((due - due.mean(0)) ** 2)
     assert probe.test["loss"] == pytest.approx(np.mean((said - due) ** 2), rel=1e-5)
-    assert probe.test["r2"] == pytest.approx(1 - np.sum((said - due) ** 2) / whole, rel=1e-5)
+    assert probe.test["r2"] == pytest.approx(r2_score(due, said), rel=1e-5)
     one = linear_probe(encoder, DataSet(train.inputs, train.targets[:, 0]), penalties=(0.1,))
     assert one.train["r2"] == pytest.approx(r2_score(train.targets[:, 0], one.model(train.inputs)[:, 0]), rel=1e-4)
 
@@ -170,6 +169,12 @@ def test_what_a_probe_cannot_read_out_is_refused(encoder):
         ValueError, match=r"the targets of 'data' \(int32\[30, 1\]\) must be class numbers \(examples,\)"
     ):
         linear_probe(encoder, DataSet(data.inputs, data.targets[:, None]), penalties=(0.1,))
+    numbers, pairs = (DataSet(data.inputs, data.inputs.reshape(30, 8)[:, :count]) for count in (1, 2))
+    for other, told in ((data, "classes"), (numbers, "1 numbers")):
+        with pytest.raises(ValueError, match=f"the targets are {told}, which must be 2 numbers as in `train`"):
+            linear_probe(encoder, pairs, test=other, penalties=(0.1,))
+    with pytest.raises(FloatingPointError, match="features or targets of 'data' are not finite: look for NaN"):
+        linear_probe(lambda x: x * jnp.nan, data, penalties=(0.1,))
     none = DataSet(data.inputs[:0], data.targets[:0])
     with pytest.raises(ValueError, match="`train` has 0 examples, which must be 1 or more"):
         linear_probe(encoder, none, penalties=(0.1,))

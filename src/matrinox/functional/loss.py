@@ -3,6 +3,8 @@
 A loss passes no gradient on to an output that goes through `stop_gradient`: so a figure is taken on the way.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,7 +27,8 @@ def mse(
     """Squared error, `(prediction − target)²`, averaged over all entries by default.
 
     **Arguments:** `prediction`, `target`: `(*shape)`, the same for both: nothing is broadcast; `reduction`: `"mean"`,
-    `"sum"` or `"none"`; `where`: `(*shape)`, the entries that count: whatever the others hold, NaN too, adds nothing.
+    `"sum"` or `"none"`; `where`: `(*shape)`, the entries that count: whatever the others hold, NaN too, adds nothing,
+    and a mean over none is 0.
     **Returns:** a scalar, or `(*shape)` with `"none"`; float32 for half-precision input.
     **Raises:** `ContractError` if the shapes differ; `ValueError` for an unknown reduction.
     **Source:** TorchLean, `loss.mse`.
@@ -63,14 +66,13 @@ def huber(
 ) -> Float[Array, "..."]:
     """Half the squared error up to δ, and `δ · (|prediction − target| − δ / 2)` beyond, where the slope stays δ.
 
-    **Arguments:** `delta`: δ, above 0; the others as for `mse`.
+    **Arguments:** `delta`: δ, above 0 and finite; the others as for `mse`.
     **Returns:** a scalar, or `(*shape)` with `"none"`; float32 for half-precision input.
-    **Raises:** `ContractError` if the shapes differ; `ValueError` if `delta` is not positive, or for an unknown
+    **Raises:** `ContractError` if the shapes differ; `ValueError` if `delta` is out of range, or for an unknown
     reduction.
     **Source:** `optax.losses.huber_loss`.
     """
-    if not delta > 0:
-        raise ValueError(f"`delta` (={delta}) must be above 0: choose the error from which on the loss is linear.")
+    require_delta(delta)
     prediction, target = kept(where, widen(prediction), widen(target))
     return reduce_each(reduction, optax.losses.huber_loss(prediction, target, delta=delta), where)
 
@@ -110,7 +112,8 @@ def cross_entropy(
     """Cross-entropy, `−Σ_c w_c · target_c · log softmax(logits)_c`, averaged over the examples by default.
 
     With weights the mean is the sum divided by that of the examples' own weights, `Σ_c w_c · target_c` before
-    smoothing: an example counts as often as its class weighs.
+    smoothing: an example counts as often as its class weighs, and class ids and their one-hot rows give the same. That
+    is PyTorch's mean for class ids; for rows, PyTorch divides by the number of examples.
 
     **Arguments:** `logits`: `(*batch, classes)`; `target`: class ids `(*batch)` of integers, signed or not, or one-hot
     rows or distributions `(*batch, classes)` of floats; `reduction`: `"mean"`, `"sum"` or `"none"`, over examples;
@@ -130,15 +133,14 @@ def cross_entropy(
         # A class of weight 0 adds nothing, also where its logit is −∞.
         each = jnp.where(weights == 0, 0, weights * each)
     if _are_ids(target):
-        ids = _wide(target)
+        ids = wide(target)
         losses = -_at(each, ids if ignored is None else jnp.where(ids == ignored, 0, ids))
     else:
         losses = -_expected(each, widen(target))
     if label_smoothing:
         # NaN, where the target is no class, stays.
         losses = (1 - label_smoothing) * losses - label_smoothing * jnp.mean(each, axis=-1)
-    if ignored is not None:
-        losses = jnp.where(_wide(target) == ignored, 0, losses)
+    (losses,) = kept(counted(target, ignored), losses)
     return reduce_each(reduction, losses, weight)
 
 
@@ -168,23 +170,51 @@ def require_smoothing(label_smoothing: float) -> None:
         raise ValueError(f"`label_smoothing` (={label_smoothing}) must be from 0 to below 1: 0.1 is common.")
 
 
+def require_delta(delta: float) -> None:
+    """Refuses an error from which on no loss can be linear.
+
+    **Raises:** `ValueError` if it is not above 0, or not finite.
+    """
+    if not 0 < delta < math.inf:
+        raise ValueError(
+            f"`delta` (={delta}) must be above 0 and finite: choose the error from which on the loss is linear."
+        )
+
+
 def example_weights(target: AnyArray, weights: AnyArray | None, ignored: int | None) -> Array | None:
     """How much each example counts in the mean of `cross_entropy`, `(*batch)`; `None` where each counts 1.
 
     **Raises:** `ValueError` for `ignored` where the targets are no class ids.
     """
-    if not _are_ids(target):
-        if ignored is not None:
-            raise ValueError(
-                f"`ignored` (={ignored}) must come with class ids: leave it out for targets of {target.dtype}."
-            )
-        return None if weights is None else jnp.sum(jnp.asarray(weights) * widen(target), axis=-1)
-    ids = _wide(target)
-    counts = None if ignored is None else ids != ignored
+    counts = counted(target, ignored)
     if weights is None:
         return counts
+    if not _are_ids(target):
+        return jnp.sum(jnp.asarray(weights) * widen(target), axis=-1)
+    ids = wide(target)
     weight = _at(jnp.broadcast_to(weights, (*ids.shape, len(weights))), ids)
     return weight if counts is None else jnp.where(counts, weight, 0)
+
+
+def counted(target: AnyArray, ignored: int | None) -> Array | None:
+    """Which examples count, `(*batch)`; `None` where all do.
+
+    **Raises:** `ValueError` for `ignored` where the targets are no class ids.
+    """
+    if ignored is None:
+        return None
+    if not _are_ids(target):
+        raise ValueError(
+            f"`ignored` (={ignored}) must come with class ids: leave it out for targets of {target.dtype}."
+        )
+    return wide(target) != ignored
+
+
+def wide(ids: AnyArray) -> Array:
+    """Class ids of at least 32 bits."""
+    ids = jnp.asarray(ids)
+    # The count of classes may be beyond a small dtype.
+    return ids.astype(jnp.int32) if ids.dtype.itemsize < 4 else ids
 
 
 def _are_ids(target: AnyArray) -> bool:
@@ -196,12 +226,6 @@ def _expected(log_odds: Array, target: Array) -> Array:
     # its slope along the target would be NaN behind any selection.
     finite = jnp.where((target == 0) & jnp.isneginf(log_odds), 0, log_odds)
     return jnp.sum(target * finite, axis=-1)
-
-
-def _wide(ids: AnyArray) -> Array:
-    ids = jnp.asarray(ids)
-    # The count of classes may be beyond a small dtype.
-    return ids.astype(jnp.int32) if ids.dtype.itemsize < 4 else ids
 
 
 def _at(of_classes: Array, ids: Array) -> Array:

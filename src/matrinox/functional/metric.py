@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from matrinox.contract import AnyArray, contract
-from matrinox.functional.loss import cross_entropy
+from matrinox.functional.loss import counted, cross_entropy, wide
 from matrinox.functional.precision import widen
-from matrinox.functional.reduction import reduce_each
+from matrinox.functional.reduction import kept, reduce_each
 
 
 @contract
@@ -47,19 +47,18 @@ def top_k_accuracy(
     `(*batch, classes)`, of which the largest entry counts; `k`; `reduction`: `"mean"`, `"sum"`, which is the count, or
     `"none"`; `ignored`: the class id of examples that do not count.
     **Returns:** a scalar, or 0 and 1 `(*batch)` with `"none"`, in float32. A class id that is none of the classes is
-    never hit.
+    never hit; a mean over nothing is NaN.
     **Raises:** `ContractError` if the shapes do not match; `ValueError` if `k` is not from 1 to the number of classes,
-    or for an unknown reduction.
+    for an unknown reduction, or for `ignored` where the targets are no class ids.
     """
     classes = logits.shape[-1]
     if not 1 <= k <= classes:
         raise ValueError(f"`k` (={k}) must be from 1 to the number of classes (={classes}): choose one of these.")
     ids = class_ids(target)
+    counts = counted(target, ignored)
     likeliest = jnp.argmax(logits, axis=-1)[..., None] if k == 1 else jax.lax.top_k(jnp.asarray(logits), k)[1]
-    hits = jnp.any(likeliest == ids[..., None], axis=-1)
-    counts = None if ignored is None else ids != ignored
-    hits = hits if counts is None else hits & counts
-    return reduce_each(reduction, hits.astype(jnp.float32), counts)
+    (hits,) = kept(counts, jnp.any(likeliest == ids[..., None], axis=-1).astype(jnp.float32))
+    return reduce_each(reduction, hits, counts, of_nothing=math.nan)
 
 
 @contract
@@ -92,11 +91,11 @@ def r2(
     """The share of a target's variance that is predicted, `1 − Σ (t − y)² / Σ (t − t̄)²`, for each entry of a target.
 
     The deviations are taken about the mean before they are squared, so that a large mean costs no digits. A target that
-    never changes has 1 if it is predicted exactly, and else 0.
+    never changes, as that of one example, has 1 if it is predicted exactly, and else 0.
 
     **Arguments:** `prediction`, `target`: `(examples, *target)`; `reduction`: `"mean"`, `"sum"` or `"none"`, over the
     entries of a target.
-    **Returns:** a scalar, or `(*target)` with `"none"`; float32 for half-precision input.
+    **Returns:** a scalar, or `(*target)` with `"none"`; float32 for half-precision input; NaN of no examples.
     **Raises:** `ContractError` if the shapes differ; `ValueError` for an unknown reduction.
     **Source:** `sklearn.metrics.r2_score`.
     """
@@ -105,7 +104,8 @@ def r2(
     # From the first example on, the mean of equal numbers is exactly that number.
     shifted = target - target[:1]
     total = jnp.sum(jnp.square(shifted - jnp.mean(shifted, axis=0)), axis=0)
-    return reduce_each(reduction, explained(residual, total, jnp))
+    each = explained(residual, total, jnp)
+    return reduce_each(reduction, each if len(target) else jnp.full_like(each, math.nan))
 
 
 @contract
@@ -118,10 +118,11 @@ def perplexity(
     """`exp` of the mean cross-entropy: among how many equally likely tokens the model is undecided.
 
     **Arguments:** `logits`: `(*batch, classes)`; `target`, `ignored`: as for `cross_entropy`.
-    **Returns:** 0-d, from 1; float32 for half-precision input.
-    **Raises:** `ContractError` if the shapes do not match.
+    **Returns:** 0-d, from 1; float32 for half-precision input; NaN where no example counts.
+    **Raises:** `ContractError` if the shapes do not match; `ValueError` for `ignored` where the targets are no class
+    ids.
     """
-    return jnp.exp(cross_entropy(logits, target, ignored=ignored))
+    return jnp.exp(_nats(logits, target, "mean", ignored))
 
 
 @contract
@@ -137,21 +138,22 @@ def bits_per_character(
 
     **Arguments:** `logits`: `(*batch, classes)`; `target`, `reduction`, `ignored`: as for `cross_entropy`;
     `characters_per_token`: of the text on average, 1 for bits per token.
-    **Returns:** a scalar, or `(*batch)` with `"none"`; float32 for half-precision input.
-    **Raises:** `ContractError` if the shapes do not match; `ValueError` if `characters_per_token` is not positive, or
-    for an unknown reduction.
+    **Returns:** a scalar, or `(*batch)` with `"none"`; float32 for half-precision input; a mean over nothing is NaN.
+    **Raises:** `ContractError` if the shapes do not match; `ValueError` if `characters_per_token` is not positive and
+    finite, for an unknown reduction, or for `ignored` where the targets are no class ids.
     """
     require_characters(characters_per_token)
-    nats = cross_entropy(logits, target, reduction=reduction, ignored=ignored)
-    return nats / (math.log(2) * characters_per_token)
+    return _nats(logits, target, reduction, ignored) / (math.log(2) * characters_per_token)
 
 
 def class_ids(target: AnyArray) -> Array:
     """Class ids of at least 32 bits: those given, or the largest entry of each row of floats."""
-    target = jnp.asarray(target)
-    if jnp.issubdtype(target.dtype, jnp.floating):
-        return jnp.argmax(target, axis=-1)
-    return target.astype(jnp.int32) if target.dtype.itemsize < 4 else target
+    return jnp.argmax(target, axis=-1) if jnp.issubdtype(target.dtype, jnp.floating) else wide(target)
+
+
+def _nats(logits: AnyArray, target: AnyArray, reduction: str, ignored: int | None) -> Array:
+    each = cross_entropy(logits, target, reduction="none", ignored=ignored)
+    return reduce_each(reduction, each, counted(target, ignored), of_nothing=math.nan)
 
 
 def explained(residual: Any, total: Any, numbers: ModuleType) -> Any:
@@ -160,18 +162,18 @@ def explained(residual: Any, total: Any, numbers: ModuleType) -> Any:
     **Arguments:** `residual`, `total`: sums of squares; `numbers`: `jax.numpy`, or `numpy` for figures in float64.
     """
     varies = total > 0
-    # The product keeps a NaN.
-    still = (residual == 0) + 0 * residual
+    # The products keep a NaN.
+    still = (residual == 0) + 0 * residual + 0 * total
     return numbers.where(varies, 1 - residual / numbers.where(varies, total, 1), still)
 
 
 def require_characters(characters_per_token: float) -> None:
     """Refuses what no text has.
 
-    **Raises:** `ValueError` if it is not positive.
+    **Raises:** `ValueError` if it is not positive, or not finite.
     """
-    if not characters_per_token > 0:
+    if not 0 < characters_per_token < math.inf:
         raise ValueError(
-            f"`characters_per_token` (={characters_per_token}) must be above 0: divide the characters of a text by "
-            "its tokens."
+            f"`characters_per_token` (={characters_per_token}) must be above 0 and finite: divide the characters "
+            "of a text by its tokens."
         )

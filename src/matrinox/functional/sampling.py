@@ -74,6 +74,10 @@ def sample_tokens(
             return jnp.argmax(logits, axis=-1)
         temperature = jnp.asarray(temperature, logits.dtype)
     key = require_key(key, temperature)
+    if top_k is not None:
+        require_top_k(top_k, logits.shape[-1], "top_k")
+    if top_p is not None:
+        require_top_p(top_p, "top_p")
     # The largest logit as 0, so that none overflows, and a temperature that float32 can divide by.
     logits = logits - jnp.max(logits, axis=-1, keepdims=True)
     logits = logits / jnp.maximum(temperature, jnp.finfo(logits.dtype).tiny)
@@ -106,22 +110,24 @@ def require_key(key: PRNGKeyArray | None, temperature: float | AnyArray) -> PRNG
     return key
 
 
-def require_top_k(k: int, vocabulary: int) -> None:
+def require_top_k(k: int, vocabulary: int, name: str = "k") -> None:
     """Refuses a number of tokens that there are not.
 
     **Raises:** `ValueError`.
     """
     if not 1 <= k <= vocabulary:
-        raise ValueError(f"`k` (={k}) must be between 1 and the vocabulary (={vocabulary}): choose how many to keep.")
+        raise ValueError(
+            f"`{name}` (={k}) must be between 1 and the vocabulary (={vocabulary}): choose how many to keep."
+        )
 
 
-def require_top_p(p: float | AnyArray) -> None:
+def require_top_p(p: float | AnyArray, name: str = "p") -> None:
     """Refuses a share that is none.
 
     **Raises:** `ValueError`.
     """
     if isinstance(p, float | int) and not 0 < p <= 1:
-        raise ValueError(f"`p` (={p}) must be above 0 and at most 1: choose a share such as 0.9.")
+        raise ValueError(f"`{name}` (={p}) must be above 0 and at most 1: choose a share such as 0.9.")
 
 
 def _without(logits: Array, kept: Bool[Array, "*batch vocabulary"]) -> Array:

@@ -1,5 +1,7 @@
 """Losses of directions: how far two vectors point apart, and pairs told from all other pairs by it."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -44,7 +46,7 @@ def cosine_similarities(
     **Returns:** `(rows, columns)`, from −1 to 1, and 0 for a vector of 0; float32 for half-precision input.
     **Raises:** `ContractError` if their features differ in shape.
     """
-    x, y = (_unit(widen(view).reshape(view.shape[0], -1)) for view in (first, second))
+    x, y = (_unit(widen(view).reshape(view.shape[0], math.prod(view.shape[1:]))) for view in (first, second))
     return exact_product(x, y.T)
 
 

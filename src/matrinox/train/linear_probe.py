@@ -58,8 +58,8 @@ class LinearProbe:
     """What `linear_probe` gives.
 
     **Arguments:** `model`: features and read-out; `penalty`: that of the read-out; `train`, `validation`, `test`: the
-    figures on each, `loss` and `accuracy` for classes, `loss` and `r2` for numbers; `None` where there was no such
-    data.
+    figures on each, `loss` and `accuracy` for classes, `loss` and `r2`, the mean over the numbers of a target, for
+    numbers; `None` where there was no such data.
     """
 
     model: Probing
@@ -94,7 +94,8 @@ def linear_probe(
     above 0, one of them without `validation`; `batch`: how many examples go at a time.
     **Returns:** `LinearProbe`.
     **Raises:** `ValueError` if there are no examples or targets, a penalty is not above 0, there are several and
-    nothing to choose by, or other data hold classes that `train` does not.
+    nothing to choose by, or other data hold targets that are none of `train`; `FloatingPointError` if a feature is not
+    finite.
     **Source:** Alain and Bengio 2016, "Understanding intermediate layers using linear classifier probes".
     """
     if not penalties or not all(0 < penalty < float("inf") for penalty in penalties):
@@ -182,25 +183,26 @@ def _figures(
     features: Any, data: Data, state: Any, batch: int, solutions: list[_Solution], kinds: int | None
 ) -> list[dict[str, float]]:
     """The figures of each read-out, from one pass over the data."""
-    totals = [np.zeros(2) for _ in solutions]
-    count, entries, target, square = 0, 0, 0.0, 0.0
+    outputs = len(solutions[0][1])
+    errors, hits = [np.zeros(outputs) for _ in solutions], [0 for _ in solutions]
+    count, target, square = 0, np.zeros(outputs), np.zeros(outputs)
     for x, y in _seen(features, data, state, batch):
-        due = y if kinds is None else _one_hot(_known(y, kinds), kinds)
-        count, entries = count + len(y), entries + due.size
-        target, square = target + due.sum(0), square + np.square(due).sum(0)
-        for total, (weight, bias) in zip(totals, solutions, strict=True):
+        due = _due(y, kinds, outputs)
+        count, target, square = count + len(y), target + due.sum(0), square + np.square(due).sum(0)
+        for number, (weight, bias) in enumerate(solutions):
             said = x @ weight.T + bias
-            total += np.square(said - due).sum(), (said.argmax(-1) == due.argmax(-1)).sum()
+            errors[number] += np.square(said - due).sum(0)
+            hits[number] += (said.argmax(-1) == due.argmax(-1)).sum()
     if not count:
         raise ValueError(
             "the data have 0 examples, which must be 1 or more: there is nothing to evaluate the probe on."
         )
-    whole = np.sum(spread(np.asarray(target), np.asarray(square), np.asarray(count)))
+    losses = [{"loss": float(error.mean() / count)} for error in errors]
+    if kinds is not None:
+        return [loss | {"accuracy": float(hit / count)} for loss, hit in zip(losses, hits, strict=True)]
+    whole = spread(target, square, np.asarray(count))
     return [
-        {"loss": float(error / entries), "accuracy": float(hits / count)}
-        if kinds is not None
-        else {"loss": float(error / entries), "r2": float(explained(error, whole, np))}
-        for error, hits in totals
+        loss | {"r2": float(explained(error, whole, np).mean())} for loss, error in zip(losses, errors, strict=True)
     ]
 
 
@@ -218,16 +220,28 @@ def _seen(features: Any, data: Data, state: Any, batch: int) -> Iterator[tuple[n
                 )
         else:
             y = y.astype(np.float64).reshape(len(y), -1)
-        yield np.asarray(features_of(features, inputs, state), np.float64), y
+        x = np.asarray(features_of(features, inputs, state), np.float64)
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            raise FloatingPointError(
+                f"features or targets of {data.name!r} are not finite: look for NaN in the data and in the weights."
+            )
+        yield x, y
 
 
-def _known(y: np.ndarray, kinds: int) -> np.ndarray:
-    if not np.issubdtype(y.dtype, np.integer) or y.max(initial=0) >= kinds:
+def _due(y: np.ndarray, kinds: int | None, outputs: int) -> np.ndarray:
+    """What is to be read out, `(batch, outputs)`."""
+    is_classes = np.issubdtype(y.dtype, np.integer)
+    if kinds is None:
+        if is_classes or y.shape[1] != outputs:
+            told = "classes" if is_classes else f"{y.shape[1]} numbers"
+            raise ValueError(f"the targets are {told}, which must be {outputs} numbers as in `train`: give such data.")
+        return y
+    if not is_classes or y.max(initial=0) >= kinds:
         raise ValueError(
             f"the targets hold {y.max(initial=0)}, which must be one of the {kinds} classes of `train`: "
             "give data of the same classes."
         )
-    return y
+    return _one_hot(y, kinds)
 
 
 def _one_hot(y: np.ndarray, classes: int) -> np.ndarray:

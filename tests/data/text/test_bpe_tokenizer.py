@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from matrinox.contract import ContractError
 from matrinox.data.text import BPETokenizer, ByteTokenizer
 
 TEXT = "low low low low low lower lower newest newest newest newest newest newest widest widest widest"
@@ -59,6 +60,14 @@ def test_pieces_that_do_not_fit_together_are_refused():
     for merge in ("e w", "e", "e s t"):
         with pytest.raises(ValueError, match=f"`merges` holds '{merge}', which must be two of `pieces`"):
             BPETokenizer(tokenizer.pieces, (*tokenizer.merges, merge))
+
+
+def test_what_is_no_text_is_refused():
+    for text in (5, b"ab"):
+        with pytest.raises(ContractError, match=f"train got text as {text}"):
+            BPETokenizer.train(text, vocabulary=260)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ContractError, match=r"a part of `text` is b'cd' \(bytes\); it takes a str"):
+        BPETokenizer.train(iter(("ab", b"cd")), vocabulary=260)  # pyright: ignore[reportArgumentType]
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):

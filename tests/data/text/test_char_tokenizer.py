@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from matrinox.contract import ContractError
 from matrinox.data.text import CharTokenizer
 
 
@@ -39,3 +40,5 @@ def test_what_is_no_alphabet_is_refused():
         CharTokenizer("abcb")
     with pytest.raises(ValueError, match=r"`text` \(=''\) must hold at least one character: fit"):
         CharTokenizer.fit("")
+    with pytest.raises(ContractError, match="fit got text as b'ab'"):
+        CharTokenizer.fit(b"ab")  # pyright: ignore[reportArgumentType]

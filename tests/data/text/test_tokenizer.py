@@ -95,3 +95,11 @@ def test_a_special_token_named_twice_and_an_unknown_one_are_refused():
         ByteTokenizer(special=("<a>", "<b>", "<a>"))
     with pytest.raises(ValueError, match=r"'<stop>', '<pad>': did you mean '<stop>'\? Name them in `special`"):
         TOKENIZERS["byte"].special_id("<stpo>")
+
+
+@every_tokenizer
+def test_a_field_of_another_type_is_refused(tokenizer):
+    """A name in place of names would be one special token for each letter."""
+    for special in ("<stop>", ["<stop>"], (1,)):
+        with pytest.raises(ValueError, match=rf"`{type(tokenizer).__name__}\.special"):
+            dataclasses.replace(tokenizer, special=special)

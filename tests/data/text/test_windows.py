@@ -58,6 +58,9 @@ def test_a_short_text_and_wrong_sizes_are_refused():
         TokenWindows(TOKENS, 0)
     with pytest.raises(ValueError, match=r"`stride` \(=0\) must be at least 1"):
         TokenWindows(TOKENS, 3, stride=0)
+    for wrong in (-1, 2**33):
+        with pytest.raises(ValueError, match=rf"`tokens` holds {wrong}, which must be from 0 to below 2³¹: give"):
+            TokenWindows(np.append(TOKENS, wrong), 3)
     for wrong in (TOKENS.astype(float), TOKENS[None], "text"):
         with pytest.raises(ContractError):
             TokenWindows(wrong, 3)

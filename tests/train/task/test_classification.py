@@ -122,6 +122,9 @@ def test_options_out_of_range_are_refused():
         Classification(top_k=0)
     with pytest.raises(ValueError, match=r"`k` \(=3\) must be from 1 to the number of classes \(=2\)"):
         Classification(top_k=3).tally(jnp.zeros((3, 2)), jnp.zeros(3, int))
+    for weights in ((), (0.0, 0.0), (-1.0, 2.0), (1.0, float("nan"))):
+        with pytest.raises(ValueError, match=r"`class_weights` \(=.*\) must be 0 or more, finite, and not all 0: give"):
+            Classification(class_weights=weights)
     with pytest.raises(ContractError, match=r"weights"):
         Classification(class_weights=(1.0, 2.0, 3.0)).loss(jnp.zeros((3, 2)), jnp.zeros(3, int))
     with pytest.raises(ValueError, match=r"`ignored` \(=0\) must come with class ids"):

@@ -64,6 +64,10 @@ def test_a_model_that_says_the_same_of_all_is_at_chance():
     assert reported(NOISE, jnp.tile(jnp.eye(5), (2, 1)), jnp.arange(5))["accuracy"] == 1
 
 
+def test_nothing_counted_has_no_figure():
+    assert np.isnan(list(NOISE.report(dict.fromkeys(("loss", "hits", "examples"), np.float64(0))).values())).all()
+
+
 def test_a_recipe_tells_the_augmentation():
     told = Recipe(steps=1, task=Contrastive((Shift(2), Noise(0.1)))).described()["task"]
     assert told["augment"] == [{"kind": "Shift", "pixels": 2}, {"kind": "Noise", "scale": 0.1}]

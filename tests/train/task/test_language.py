@@ -59,7 +59,7 @@ def test_what_is_no_text_is_refused():
     for targets in (jnp.ones((2, 3, 8)), jnp.ones((2, 4), int)):
         with pytest.raises(ContractError, match="targets"):
             LanguageModelling().tally(jnp.zeros((2, 3, 8)), targets)
-    with pytest.raises(ValueError, match=r"`characters_per_token` \(=0\.0\) must be above 0: divide the characters"):
+    with pytest.raises(ValueError, match=r"`characters_per_token` \(=0\.0\) must be above 0 and finite: divide"):
         LanguageModelling(characters_per_token=0.0)
     with pytest.raises(ValueError, match=r"`label_smoothing` \(=1\.0\) must be from 0 to below 1"):
         LanguageModelling(1.0)

@@ -46,8 +46,9 @@ def test_masks_and_patches_that_are_none_are_refused():
     for patch in ((), (0, 4), 4, (2.0,)):
         with pytest.raises(ValueError, match=r"`patch` \(=.*\) must be a tuple of 1 or more for each axis"):
             MaskedReconstruction(patch=patch)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match=r"`fill` \(='0'\) must be a number"):
-        MaskedReconstruction(fill="0")  # pyright: ignore[reportArgumentType]
+    for fill in ("0", float("nan")):
+        with pytest.raises(ValueError, match=r"`fill` \(=.*\) must be a finite number"):
+            MaskedReconstruction(fill=fill)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"is 'mae', not one of 'mse', 'bce'"):
         MaskedReconstruction(error="mae")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"axis 0 of an example \(=6\) must be divisible"):

@@ -64,6 +64,8 @@ def test_what_does_not_fit_is_refused():
         ValueError, match=r"the mask of shape \(3,\) must be of the first axes of the targets, \(5, 3\)"
     ):
         Reconstruction().loss(x, (x, jnp.ones(3, bool)))
+    with pytest.raises(ValueError, match=r"`targets` \(of 3 parts\) must be an array, or a pair of values and a mask"):
+        Reconstruction().loss(x, (x, x, x))
     with pytest.raises(ContractError, match="mask"):
         Reconstruction().loss(x, (x, jnp.ones(5)))
     with pytest.raises(ValueError, match="not one of 'mse', 'bce'"):

@@ -50,6 +50,11 @@ def test_a_target_that_never_changes_is_predicted_exactly_or_not_at_all():
     assert np.isnan(evaluate(lambda x: x / 0 * 0, DataSet(target, target), Regression()).figures["r2"])
 
 
+def test_nothing_counted_has_no_figure():
+    task = Regression(names=NAMES)
+    assert np.isnan(list(task.report(task.tally(np.ones((0, 3)), np.ones((0, 3)))).values())).all()
+
+
 def test_the_error_is_chosen():
     prediction, target = draw(0)
     error = np.abs(prediction.astype(np.float64) - target)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from matrinox.contract import ContractError, contract
 from matrinox.data.text.tokenizer import Tokenizer, refuse_surrogates
 
 
@@ -20,8 +21,8 @@ class BPETokenizer(Tokenizer):
 
     **Arguments:** `pieces`: the tokens in the order of their ids, a character for each byte, as GPT-2 writes them;
     `merges`: the pairs that are merged, first to last, each as `"left right"`; `special`: names of special tokens.
-    **Raises:** `ValueError` for a byte without a token, a piece given twice, and a merge of pieces that are not there;
-    `ImportError`, naming the extra to install, without `tokenizers`.
+    **Raises:** `ValueError` for a value of another type, a byte without a token, a piece given twice, and a merge of
+    pieces that are not there; `ImportError`, naming the extra to install, without `tokenizers`.
     **Source:** Sennrich et al. 2016, arXiv 1508.07909; Radford et al. 2019, on bytes; Hugging Face `tokenizers`;
     TorchLean, BPE tokenizer.
     """
@@ -46,6 +47,7 @@ class BPETokenizer(Tokenizer):
                 raise ValueError(f"`merges` holds {merge!r}, which must be two of `pieces` that together are a third.")
 
     @staticmethod
+    @contract
     def train(text: str | Iterable[str], *, vocabulary: int, special: tuple[str, ...] = ()) -> "BPETokenizer":
         """The tokenizer learnt from text: the most frequent pair of tokens becomes one, again and again.
 
@@ -54,8 +56,8 @@ class BPETokenizer(Tokenizer):
         **Arguments:** `text`: what is trained on, in one or in parts, over the ends of which nothing is merged;
         `vocabulary`: how many tokens there are at most, all bytes and special tokens with them: fewer where no pair is
         there twice; `special`: as above.
-        **Raises:** `ValueError` for a `vocabulary` that has no room for these; `ImportError`, naming the extra to
-        install, without `tokenizers`.
+        **Raises:** `ValueError` for a `vocabulary` that has no room for these; `ContractError` for what is no text;
+        `ImportError`, naming the extra to install, without `tokenizers`.
         """
         least = 256 + len(special)
         if vocabulary < least:
@@ -73,7 +75,7 @@ class BPETokenizer(Tokenizer):
             show_progress=False,
         )
         parts = [text] if isinstance(text, str) else text
-        engine.train_from_iterator(map(_encodable, parts), trainer)
+        engine.train_from_iterator((_encodable(part, "a part of `text`") for part in parts), trainer)
         learnt = json.loads(engine.to_str())["model"]
         pieces = sorted(learnt["vocab"], key=learnt["vocab"].__getitem__)
         return BPETokenizer(tuple(pieces), tuple(map(" ".join, learnt["merges"])), special)
@@ -99,7 +101,9 @@ class BPETokenizer(Tokenizer):
         return self._engine.decode(ids.tolist(), skip_special_tokens=False)
 
 
-def _encodable(text: str) -> str:
+def _encodable(text: Any, name: str = "`text`") -> str:
+    if not isinstance(text, str):
+        raise ContractError(f"{name} is {text!r:.60} ({type(text).__name__}); it takes a str.")
     try:
         text.encode()
     except UnicodeEncodeError as error:

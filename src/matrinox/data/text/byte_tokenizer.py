@@ -13,7 +13,7 @@ class ByteTokenizer(Tokenizer):
     """A token for each byte of the text in UTF-8: 256 and the special ones, of any text, with nothing to fit.
 
     **Arguments:** `special`: names of special tokens, such as `("<stop>",)`.
-    **Raises:** `ValueError` for a name given twice.
+    **Raises:** `ValueError` for a value of another type, and a name given twice.
     **Source:** TorchLean, byte tokenizer; Xue et al. 2022, arXiv 2105.13626.
 
     >>> tokenizer = ByteTokenizer(special=("<stop>",))

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from matrinox.contract import contract
 from matrinox.data.text.tokenizer import Tokenizer
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -17,7 +18,7 @@ class CharTokenizer(Tokenizer):
     **Arguments:** `alphabet`: the characters, in the order of their ids; `unknown`: give all other characters the one
     id behind these, which comes back as the replacement character, rather than refuse them; `special`: names of special
     tokens, such as `("<stop>",)`.
-    **Raises:** `ValueError` for an empty alphabet, and a character or name given twice.
+    **Raises:** `ValueError` for a value of another type, an empty alphabet, and a character or name given twice.
     **Source:** TorchLean, character tokenizer.
 
     >>> tokenizer = CharTokenizer.fit("to be or not to be")
@@ -46,11 +47,12 @@ that has it, or choose unknown=True.
             raise ValueError(f"`alphabet` holds {twice!r} twice: name each character once.")
 
     @staticmethod
+    @contract
     def fit(text: str, *, unknown: bool = False, special: tuple[str, ...] = ()) -> "CharTokenizer":
         """The tokenizer of the characters of a text, sorted.
 
         **Arguments:** `text`: what is trained on; `unknown`, `special`: as above.
-        **Raises:** `ValueError` for an empty text.
+        **Raises:** `ValueError` for an empty text; `ContractError` for bytes.
         """
         if not text:
             raise ValueError("`text` (='') must hold at least one character: fit on the text to train on.")

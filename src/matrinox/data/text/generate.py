@@ -66,7 +66,7 @@ def generate(
             raise ValueError(f"`{name}` (={value}) must be at least 1: choose how many tokens.")
     require_temperature(temperature)
     if top_p is not None:
-        require_top_p(top_p)
+        require_top_p(top_p, "top_p")
     # As arrays, which compile once for all their values.
     share = None if top_p is None else jnp.asarray(top_p, float)
     drawn = None if temperature == 0 else (require_key(key, temperature), jnp.asarray(temperature, float), share)
@@ -77,7 +77,7 @@ def generate(
         if number is not None:
             _require_ids(name, np.asarray(number), vocabulary)
     if top_k is not None:
-        require_top_k(top_k, vocabulary)
+        require_top_k(top_k, vocabulary, "top_k")
     fill = padding if padding is not None else stop if stop is not None else 0
     tokens, ill = _generated(reader, jnp.asarray(prompt, jnp.int32), drawn, length, top_k, stop, fill)
     if not isinstance(ill, Tracer) and ill < length:

@@ -10,7 +10,7 @@ from jaxtyping import Int32, Integer
 from matrinox.contract import AnyArray, contract
 from matrinox.contract.nearest import nearest
 from matrinox.data.text.tokenizer_file import write_tokenizer_file
-from matrinox.io.config import encode_config
+from matrinox.io.config import check_config, encode_config
 
 STOP = "<stop>"
 """The special token that ends a text."""
@@ -30,6 +30,7 @@ class Tokenizer(ABC):
     """The names of the special tokens, in the order of their ids."""
 
     def __post_init__(self) -> None:
+        check_config(self)
         if repeated := {name for name in self.special if self.special.count(name) > 1}:
             raise ValueError(f"`special` holds {min(repeated)!r} twice: name each special token once.")
 

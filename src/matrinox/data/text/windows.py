@@ -5,6 +5,7 @@ import hashlib
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Int32, Integer
 
 from matrinox.contract import AnyArray, contract
@@ -21,8 +22,8 @@ class TokenWindows(Examples):
 
     **Arguments:** `tokens`: ids, `(tokens,)`; `length`: tokens of a window; `stride`: from the start of one to that of
     the next; `name`: what the examples are called in logs.
-    **Raises:** `ValueError` for a `length` or `stride` below 1, and for fewer than `length + 1` tokens; `ContractError`
-    if `tokens` is not one axis of integers.
+    **Raises:** `ValueError` for a `length` or `stride` below 1, for fewer than `length + 1` tokens, and for an id below
+    0 or beyond 32 bits; `ContractError` if `tokens` is not one axis of integers.
     **Source:** TorchLean, causal-LM windows.
 
     >>> import numpy as np
@@ -47,6 +48,14 @@ class TokenWindows(Examples):
                 f"`tokens` has {len(tokens)} tokens, and a window of `length` (={length}) with its targets takes "
                 f"{length + 1}: give more text, or choose a shorter length."
             )
+        if not isinstance(tokens, Tracer):
+            least, most = int(np.min(tokens)), int(np.max(tokens))
+            # JAX would wrap a wide one to another.
+            if least < 0 or most >= 2**31:
+                raise ValueError(
+                    f"`tokens` holds {least if least < 0 else most}, which must be from 0 to below 2³¹: give the ids "
+                    "of a tokenizer."
+                )
         self.tokens = jnp.asarray(tokens)
         self.length = length
         self.stride = stride

@@ -1,5 +1,6 @@
 """Classification: one of several classes for each input."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,10 +24,10 @@ class Classification(Task):
     that is right.
 
     **Arguments:** `label_smoothing`: how much of each target is spread evenly over all classes, from 0 to below 1;
-    `class_weights`: how much an example of each class counts in the loss; `ignored`: the class id of examples that do
-    not count, such as padding; `top_k`: reports also how often the target is among so many likeliest classes, as
-    `top_5_accuracy`; `confusion`: counts also the targets of each class by what they were taken for, which an
-    `Evaluation` holds as `sums["confusion"]`, a row for each class.
+    `class_weights`: how much an example of each class counts in the loss, 0 or more, and not 0 for all; `ignored`: the
+    class id of examples that do not count, such as padding; `top_k`: reports also how often the target is among so many
+    likeliest classes, as `top_5_accuracy`; `confusion`: counts also the targets of each class by what they were taken
+    for, which an `Evaluation` holds as `sums["confusion"]`, a row for each class.
     **Raises:** `ValueError` for a value of another type or out of range.
     """
 
@@ -42,6 +43,12 @@ class Classification(Task):
     def __post_init__(self):
         check_config(self)
         require_smoothing(self.label_smoothing)
+        weights = self.class_weights
+        if weights is not None and not (all(0 <= weight < math.inf for weight in weights) and any(weights)):
+            raise ValueError(
+                f"`class_weights` (={weights}) must be 0 or more, finite, and not all 0: give one for each class, such "
+                "as (1.0, 2.0)."
+            )
 
     @contract
     def loss(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Integer, PRNGKeyArray, PyTree, Shaped
 from matrinox.contract import AnyArray, contract
 from matrinox.data.augment import Augmentation, two_views
 from matrinox.functional import cosine_similarities, info_nce
-from matrinox.train.task.base import Tally, Task
+from matrinox.train.task.base import Tally, Task, share
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class Contrastive(Task):
 
     def report(self, tally: Mapping[str, np.ndarray]) -> dict[str, float]:
         """The mean loss, and as `accuracy` the share of views whose most similar one of the other kind is their own."""
-        accuracy = tally["hits"] / (2 * tally["examples"])
-        return {"loss": float(tally["loss"] / tally["examples"]), "accuracy": float(accuracy)}
+        examples = tally["examples"]
+        return {"loss": share(tally["loss"], examples), "accuracy": share(tally["hits"], 2 * examples)}
 
     @contract
     def predict(self, outputs: Float[AnyArray, "views *features"]) -> Float[Array, "_ *features"]:

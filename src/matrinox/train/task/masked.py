@@ -1,5 +1,6 @@
 """Masked reconstruction: what stood where an example is hidden."""
 
+import math
 from dataclasses import dataclass, field
 
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ class MaskedReconstruction(Autoencoding):
     `BlockMask(0.25)`, `PrefixMask(0.5)` or `PeriodicMask(4)`; `patch`: entries of a patch along each axis that it
     spans, behind the batch axis: `(1,)` hides features of vectors, `(4, 4)` squares of images with all channels;
     `fill`: what stands in place of what is hidden; `error`: as of `Reconstruction`.
-    **Raises:** `ValueError` for a value of another type, or a side of `patch` below 1.
+    **Raises:** `ValueError` for a value of another type, a side of `patch` below 1, or a `fill` that is not finite.
     **Source:** He et al. 2022, "Masked autoencoders are scalable vision learners"; TorchLean, `ssl`.
     """
 
@@ -33,8 +34,8 @@ class MaskedReconstruction(Autoencoding):
         sides = self.patch if isinstance(self.patch, tuple) else ()
         if not sides or not all(type(side) is int and side >= 1 for side in sides):
             raise ValueError(f"`patch` (={self.patch!r}) must be a tuple of 1 or more for each axis: such as (4, 4).")
-        if type(self.fill) not in (int, float):
-            raise ValueError(f"`fill` (={self.fill!r}) must be a number: 0.0 is common.")
+        if type(self.fill) not in (int, float) or not math.isfinite(self.fill):
+            raise ValueError(f"`fill` (={self.fill!r}) must be a finite number: 0.0 is common.")
         Reconstruction(self.error)
 
     @contract

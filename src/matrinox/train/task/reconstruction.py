@@ -44,7 +44,8 @@ class Reconstruction(Task):
         **Arguments:** `outputs`: `(*shape)`; `targets`: `(*shape)`, or a pair of that and a mask `(*leading)` of its
         first axes, true for what counts.
         **Returns:** the mean loss, a 0-d array.
-        **Raises:** `ContractError` if the shapes differ; `ValueError` if the mask is not of the first axes.
+        **Raises:** `ContractError` if the shapes differ; `ValueError` if the targets are no pair, or the mask is not of
+        the first axes.
         """
         return self._error(outputs, *_parted(targets), "mean")
 
@@ -87,7 +88,11 @@ class Reconstruction(Task):
 
 def _parted(targets: PyTree) -> tuple[AnyArray, Array | None]:
     """The values, and where they count in their own shape."""
-    return _masked(*targets) if isinstance(targets, tuple | list) else (targets, None)
+    if not isinstance(targets, tuple | list):
+        return targets, None
+    if len(targets) != 2:
+        raise ValueError(f"`targets` (of {len(targets)} parts) must be an array, or a pair of values and a mask.")
+    return _masked(*targets)
 
 
 @contract

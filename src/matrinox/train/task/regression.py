@@ -1,5 +1,6 @@
 """Regression: numbers for each input."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional import huber, mae, mse
+from matrinox.functional.loss import require_delta
 from matrinox.functional.metric import explained
 from matrinox.io.config import check_config
 from matrinox.train.task.base import Tally, Task, share
@@ -36,8 +38,7 @@ class Regression(Task):
 
     def __post_init__(self):
         check_config(self)
-        if not self.delta > 0:
-            raise ValueError(f"`delta` (={self.delta}) must be above 0: choose the error from which on it is linear.")
+        require_delta(self.delta)
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"`names` (={self.names}) must differ from one another: name each number of a target.")
 
@@ -62,7 +63,7 @@ class Regression(Task):
         t, t², (t − y)² and |t − y|.
         **Raises:** `ContractError` if the shapes differ; `ValueError` if there are not as many `names` as numbers.
         """
-        numbers = targets[0].size
+        numbers = math.prod(targets.shape[1:])
         if self.names and len(self.names) != numbers:
             raise ValueError(
                 f"`names` (={self.names}) must be as many as a target has numbers (={numbers}): name each, or none."
@@ -95,7 +96,7 @@ class Regression(Task):
         entries = examples * residual.size
         figures = {
             "loss": share(tally["loss"], entries),
-            "rmse": float(np.sqrt(residual.sum() / entries)),
+            "rmse": share(residual.sum(), entries) ** 0.5,
             "mae": share(absolute.sum(), entries),
             "r2": float(r2.mean()),
         }
@@ -110,7 +111,7 @@ class Regression(Task):
 def spread(total: np.ndarray, square: np.ndarray, count: np.ndarray) -> np.ndarray:
     """`Σ t² − (Σ t)² / count`, the squared distances from the mean; 0 where float32 cannot tell it from none.
 
-    **Arguments:** `total`, `square`: sums of t and of t² in float64; `count`: how many.
+    **Arguments:** `total`, `square`: sums of t and of t² in float64; `count`: how many; NaN of none.
     """
-    spread = square - np.square(total) / count
-    return np.where(spread > _LEAST_SPREAD * square, spread, 0)
+    spread = square - np.square(total) / np.maximum(count, 1)
+    return np.where(count == 0, np.nan, np.where(spread > _LEAST_SPREAD * square, spread, 0))
