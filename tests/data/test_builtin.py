@@ -3,7 +3,6 @@
 import functools
 import gzip
 import http.server
-import subprocess
 import sys
 import threading
 
@@ -13,7 +12,18 @@ import pytest
 from sklearn import datasets
 
 from matrinox.contract import ContractError
-from matrinox.data import list_builtin, list_texts, load_builtin, load_splits, load_text, split, split_random
+from matrinox.data import (
+    folds,
+    list_builtin,
+    list_texts,
+    load_builtin,
+    load_splits,
+    load_text,
+    split,
+    split_by_group,
+    split_in_order,
+    split_random,
+)
 
 TABLES = {"iris": "load_iris", "wine": "load_wine", "breast-cancer": "load_breast_cancer"}
 OFFLINE = ("iris", "wine", "breast-cancer", "diabetes", "digits", "digits-features")
@@ -113,6 +123,21 @@ def test_mnist1d_is_whole_with_its_test_part_last(published):
     assert again.validation.fingerprint() == splits.validation.fingerprint()
 
 
+def test_a_set_with_its_published_test_part_is_not_split_anew(published):
+    """A part that was taken of it by hand is, as any data set is."""
+    whole = load_builtin("mnist1d")
+    told = r"`data` \(='mnist1d'\) must not be split anew, .*: use load_splits\('mnist1d'\), or split a part"
+    for parted in (split, split_random, split_in_order, functools.partial(folds, k=3)):
+        with pytest.raises(ValueError, match=told):
+            parted(whole)
+    with pytest.raises(ValueError, match=told):
+        split_by_group(whole, np.arange(5000))
+    parts = parts_of(split(whole.take(np.arange(4000)), seed=1))
+    assert sum(map(len, parts)) == 4000
+    for part in parts_of(load_splits("mnist1d")):
+        assert len(split_random(part).test) == round(0.2 * len(part))
+
+
 def test_tinyshakespeare_is_karpathys_text(published):
     text = load_text("tinyshakespeare")
     assert text.startswith("First Citizen:\nBefore we proceed any further, hear me speak.")
@@ -185,14 +210,8 @@ def test_a_name_that_is_no_text_is_refused():
         load_builtin(3)  # pyright: ignore[reportArgumentType]
 
 
-def test_without_scikit_learn_the_error_names_the_extra():
-    program = (
-        "import sys; sys.modules['sklearn'] = None; sys.modules['sklearn.datasets'] = None\n"
-        "from matrinox.data import load_builtin\n"
-        "try: load_builtin('digits')\n"
-        "except ImportError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == (
-        "the data set 'digits' comes with scikit-learn, which is not installed: pip install \"matrinox[data]\""
-    )
+def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    due = r"the data set 'digits' comes with scikit-learn, which is not installed: pip install \"matrinox\[data\]\"$"
+    with pytest.raises(ImportError, match=due):
+        load_builtin("digits")

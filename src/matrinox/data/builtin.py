@@ -7,8 +7,8 @@ import numpy as np
 
 from matrinox.contract import contract
 from matrinox.contract.nearest import nearest
-from matrinox.data.examples import DataSet
-from matrinox.data.published import LABELLED, TEXTS, Labelled, Part, read_labelled, read_text
+from matrinox.data.examples import DataSet, PublishedSet
+from matrinox.data.published import LABELLED, TEXTS, Part, read_labelled, read_text
 from matrinox.data.split import Splits, rows_of_shares, split, split_random
 
 _TEST = 0.2
@@ -37,7 +37,7 @@ def load_builtin(name: str, *, download: bool = True) -> DataSet:
     - `"digits"`: 1,797 handwritten digits, inputs `(1797, 8, 8, 1)` in 0 … 1, targets `(1797,)` in 0 … 9;
     - `"digits-features"`: the same digits as rows of features, inputs `(1797, 64)`.
 
-    Published with a test part, which comes last here; `load_splits` keeps it apart:
+    Published with a test part, which comes last here; `load_splits` keeps it apart, and `split` and `folds` refuse it:
 
     - `"mnist"`, `"fashion-mnist"`: 60,000 + 10,000 images, inputs `(70000, 28, 28, 1)` in 0 … 1, targets in 0 … 9;
     - `"mnist1d"`: 4,000 + 1,000 signals, inputs `(5000, 40)`, targets in 0 … 9.
@@ -63,7 +63,7 @@ def load_builtin(name: str, *, download: bool = True) -> DataSet:
         return _OFFLINE[name](name)
     train, test = read_labelled(LABELLED[name], download=download)
     inputs, targets = (np.concatenate(pair) for pair in zip(train, test, strict=True))
-    return _labelled(LABELLED[name], (inputs, targets))
+    return PublishedSet(*_prepared((inputs, targets)), name=name)
 
 
 @contract
@@ -91,13 +91,12 @@ def load_splits(
         raise ValueError(
             f"`test` (={test}) must be None for {name!r}, which is published with a test part: leave it out."
         )
-    data = LABELLED[name]
-    (inputs, targets), published = read_labelled(data, download=download)
+    (inputs, targets), published = read_labelled(LABELLED[name], download=download)
     in_validation, in_train = (
-        _labelled(data, (inputs[rows], targets[rows]))
+        DataSet(*_prepared((inputs[rows], targets[rows])), name=name)
         for rows in rows_of_shares(targets, {"validation": validation}, seed)
     )
-    return Splits(train=in_train, validation=in_validation, test=_labelled(data, published))
+    return Splits(train=in_train, validation=in_validation, test=DataSet(*_prepared(published), name=name))
 
 
 @contract
@@ -128,11 +127,11 @@ def _check_name(name: str, known: tuple[str, ...]) -> None:
     raise ValueError(f"`name` (={name!r}) must be one of {', '.join(known)}: did you mean {nearest(name, known)!r}?")
 
 
-def _labelled(data: Labelled, part: Part) -> DataSet:
+def _prepared(part: Part) -> Part:
     inputs, targets = part
     if inputs.dtype == np.uint8:
         inputs = np.divide(inputs, np.float32(255), dtype=np.float32)[..., None]
-    return DataSet(inputs.astype(np.float32, copy=False), targets, name=data.holding.name)
+    return inputs.astype(np.float32, copy=False), targets
 
 
 def _from_sklearn(loader: str, name: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -128,6 +128,29 @@ class DataSet(Examples):
         return fingerprint_of_arrays(self.inputs, self.targets)
 
 
+@contract
+class PublishedSet(DataSet):
+    """A data set with its published test part in it, which is not split anew: some of that would be trained on.
+
+    **Arguments:** as for `DataSet`.
+    **Raises:** as `DataSet`.
+    """
+
+    def __init__(
+        self, inputs: Shaped[AnyArray, "examples ..."], targets: Shaped[AnyArray, "examples ..."], *, name: str
+    ):
+        super().__init__(inputs, targets, name=name)
+
+
+def require_no_test_part(data: DataSet) -> None:
+    """Refuses to part what is parted."""
+    if isinstance(data, PublishedSet):
+        raise ValueError(
+            f"`data` (={data.name!r}) must not be split anew, as some of its published test part would be trained on: "
+            f"use load_splits({data.name!r}), or split a part of it (`data.take`)."
+        )
+
+
 def fingerprint_of_arrays(*arrays: AnyArray | None) -> str:
     """SHA-256 over dtype, shape and bytes of each `(examples, …)`, a piece at a time: one may be larger than memory."""
     digest = hashlib.sha256()

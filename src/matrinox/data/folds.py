@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from matrinox.contract import AnyArray, contract
-from matrinox.data.examples import DataSet
+from matrinox.data.examples import DataSet, require_no_test_part
 from matrinox.data.split import check_seed
 
 
@@ -40,10 +40,11 @@ def folds(
     ones put first where fewest are; `seed`: the same seed gives the same folds on every machine.
     **Returns:** an iterator of k folds, each part in the order of `data`.
     **Raises:** `ValueError` if `k` is out of range or there are fewer groups, if targets are no class numbers, for
-    `groups` beside another `by` than `"random"`, and if `seed` is out of range; `ContractError` if there are not as
-    many `groups` as examples.
+    `groups` beside another `by` than `"random"`, if `seed` is out of range, and if `data` was published in parts;
+    `ContractError` if there are not as many `groups` as examples.
     """
     check_seed(seed)
+    require_no_test_part(data)
     count, what = len(data), "examples"
     if groups is not None:
         count, what = len(np.unique(np.asarray(groups))), "groups"

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from matrinox.contract import AnyArray, contract
-from matrinox.data.examples import DataSet
+from matrinox.data.examples import DataSet, require_no_test_part
 
 _EXAMPLES = "there are {count} examples"
 
@@ -46,8 +46,9 @@ class SplitRows:
     def of(self, data: DataSet) -> Splits:
         """The three parts of a data set.
 
-        **Raises:** `IndexError` if it has fewer examples.
+        **Raises:** `IndexError` if it has fewer examples; `ValueError` if it was published in parts.
         """
+        require_no_test_part(data)
         return Splits(*(data.take(rows) for rows in (self.train, self.validation, self.test)))
 
 
@@ -58,9 +59,11 @@ def split(data: DataSet, *, validation: float = 0.1, test: float = 0.2, seed: in
     **Arguments:** `data`: with class numbers `(examples,)` as targets; `validation`, `test`: shares of each class,
     between 0 and 1; `seed`: the same seed gives the same split on every machine and with every version of NumPy.
     **Returns:** the three parts, each in the order of `data`.
-    **Raises:** `ValueError` if a share is not positive, if none is left to train on, if a class is too small, or if
-    `seed` is out of range; `ContractError` if `data` is not a `DataSet`.
+    **Raises:** `ValueError` if a share is not positive, if none is left to train on, if a class is too small, if `seed`
+    is out of range, or if `data` was published in parts (`load_splits` gives these); `ContractError` if `data` is not
+    a `DataSet`.
     """
+    require_no_test_part(data)
     targets = np.asarray(data.targets)
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
         raise ValueError(
@@ -80,8 +83,8 @@ def split_random(data: DataSet, *, validation: float = 0.1, test: float = 0.2, s
     **Arguments:** `data`; `validation`, `test`: shares of all examples, rounded; `seed`: the same seed gives the same
     split on every machine and with every version of NumPy.
     **Returns:** the three parts, each in the order of `data`.
-    **Raises:** `ValueError` if a share is not positive, if none is left to train on, if there are too few examples, or
-    if `seed` is out of range; `ContractError` if `data` is not a `DataSet`.
+    **Raises:** `ValueError` if a share is not positive, if none is left to train on, if there are too few examples, if
+    `seed` is out of range, or if `data` was published in parts; `ContractError` if `data` is not a `DataSet`.
     """
     return split_rows(len(data), validation=validation, test=test, seed=seed).of(data)
 

@@ -20,7 +20,7 @@ def add_noise(key: PRNGKeyArray, x: Float[AnyArray, "*shape"], *, scale: float =
     """
     _check_scale(scale)
     x = jnp.asarray(x)
-    return x + scale * jax.random.normal(key, x.shape, x.dtype)
+    return x + jnp.asarray(scale, x.dtype) * jax.random.normal(key, x.shape, x.dtype)
 
 
 @dataclass(frozen=True)
