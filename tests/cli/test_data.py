@@ -29,7 +29,16 @@ def test_data_lists_every_name_with_the_place_where_it_is_found(tmp_path, monkey
     assert rows["mnist1d"] == "not here: put mnist1d.npz into the folder that MATRINOX_DATA names"
 
 
-def test_without_scikit_learn_data_names_the_extra(monkeypatch, capsys):
+def test_without_the_libraries_data_names_the_extra(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("MATRINOX_DATA", raising=False)
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    assert found(capsys)["iris"] == 'not yet: pip install "matrinox[data]"'
+    monkeypatch.setenv("MATRINOX_CACHE", str(tmp_path))
+    for library in ("sklearn", "pooch"):
+        monkeypatch.setitem(sys.modules, library, None)
+    rows = found(capsys)
+    assert {rows["iris"], rows["mnist"], rows["tinyshakespeare"]} == {'not yet: pip install "matrinox[data]"'}
+
+
+def test_a_folder_of_data_that_is_not_there_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MATRINOX_DATA", str(tmp_path / "gone"))
+    assert cli.main(["data"]) == 1
+    assert "MATRINOX_DATA" in capsys.readouterr().err

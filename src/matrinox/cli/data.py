@@ -11,6 +11,8 @@ from matrinox.data import list_builtin, list_texts
 from matrinox.data.download import files_of
 from matrinox.data.published import LABELLED, TEXTS
 
+_NOT_INSTALLED = 'not yet: pip install "matrinox[data]"'
+
 
 @dataclasses.dataclass(frozen=True)
 class Data(Command):
@@ -21,7 +23,7 @@ class Data(Command):
 
     def __call__(self) -> None:
         """Runs the command."""
-        table = Table(title="Data sets: matrinox.data.load_builtin and load_text take these names")
+        table = Table(title="Data sets: load_builtin, load_splits and load_text of matrinox.data take these names")
         for column in ("name", "found"):
             table.add_column(column, no_wrap=True)
         for name in (*list_builtin(), *list_texts()):
@@ -32,11 +34,11 @@ class Data(Command):
 def _found(name: str) -> str:
     published = {**LABELLED, **TEXTS}.get(name)
     if published is None:
-        has_it = importlib.util.find_spec("sklearn") is not None
-        return "in scikit-learn" if has_it else 'not yet: pip install "matrinox[data]"'
+        return "in scikit-learn" if importlib.util.find_spec("sklearn") else _NOT_INSTALLED
     try:
         return ", ".join(map(str, files_of(published.holding, download=False)))
     except FileNotFoundError:
         if published.holding.sources:
-            return "not yet: it is downloaded when it is first used"
+            has_it = importlib.util.find_spec("pooch")
+            return "not yet: it is downloaded when it is first used" if has_it else _NOT_INSTALLED
         return f"not here: put {' and '.join(published.holding.forms[0])} into the folder that MATRINOX_DATA names"
