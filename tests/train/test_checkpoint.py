@@ -1,6 +1,7 @@
 """Checkpoints: runs that go on, and what is refused."""
 
 import dataclasses
+import json
 import os
 
 import equinox as eqx
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from matrinox import io, nn
-from matrinox.data import DataSet, minibatches
+from matrinox.data import DataSet, RowLoader, minibatches
 from matrinox.io import ModelFileError
 from matrinox.train import AdamW, Checkpoints, Hooks, JsonLines, Recipe, Round, Stepper, fit, read_events
 from matrinox.train.checkpoint import Progress
@@ -95,6 +96,14 @@ def test_patience_counts_the_rounds_before_a_stop(linear, blobs, tmp_path):
 def test_a_run_to_go_on_with_that_never_was_begins(linear, blobs, recipe, same_bits, tmp_path):
     fitted = fit(linear(2, 3), blobs, blobs, recipe, key=KEY, checkpoints=Checkpoints(tmp_path / "new"), resume=True)
     assert same_bits(fitted.state, fit(linear(2, 3), blobs, blobs, recipe, key=KEY).state)
+
+
+def test_a_run_is_told_by_a_validation_loader_of_less_than_a_minibatch(linear, blobs, tmp_path):
+    """It has no full minibatch, and so is empty by its length."""
+    few, recipe = RowLoader(blobs.take(np.arange(5)), 9, key=None), Recipe(steps=2, batch=8)
+    fit(linear(2, 3), blobs, few, recipe, key=KEY, checkpoints=Checkpoints(tmp_path))
+    run = json.loads(io.read_header(tmp_path / "checkpoint.safetensors").notes["run"])
+    assert run["data"] == {"train": blobs.fingerprint(), "validation": few.fingerprint()}
 
 
 def test_the_best_model_is_a_file_of_its_own_from_its_round_on(linear, blobs, recipe, same_bits, tmp_path):

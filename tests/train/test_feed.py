@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from matrinox.data import DataSet, Loader, minibatches
+from matrinox.data import DataSet, Loader, NpyFiles, minibatches
 from matrinox.train.feed import Feed
 
 KEY = jax.random.key(0)
@@ -57,10 +57,37 @@ def test_a_loader_is_read_on_where_it_was_left_and_begun_anew_elsewhere():
     assert feed.per_epoch == 3
 
 
-def test_a_feed_refuses_a_minibatch_that_no_epoch_fills():
-    with pytest.raises(ValueError, match=r"`batch` \(=10\) must be between 1 and the number of examples \(=9\)"):
-        Feed(DataSet(np.zeros((9, 1))), batch=10, accumulate=1, key=KEY)
+def test_a_feed_refuses_a_minibatch_that_no_epoch_fills(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((9, 1)))
+    for data in (DataSet(np.zeros((9, 1))), NpyFiles(tmp_path / "x.npy")):
+        with pytest.raises(ValueError, match=r"`batch` \(=10\) must be between 1 and the number of examples \(=9\)"):
+            Feed(data, batch=10, accumulate=1, key=KEY)
     short = Counting()
     short.__class__ = type("Short", (Counting,), {"__len__": lambda self: 0})
     with pytest.raises(ValueError, match=r"`train` \(a loader\) must have at least one full minibatch"):
         Feed(short, batch=10, accumulate=1, key=KEY)
+
+
+def test_epochs_end_behind_the_step_that_takes_their_last_minibatch():
+    """Three minibatches an epoch, two a step: the second step takes the last of the first epoch and begins another."""
+    feed = Feed(Counting(), batch=99, accumulate=2, key=KEY)
+    assert [feed.step_of_epoch(epoch) for epoch in (1, 2, 3, 4)] == [2, 3, 5, 6]
+    assert [feed.epoch_of(step) for step in (1, 2, 3, 4, 5, 6)] == [1, 1, 2, 3, 3, 4]
+
+
+def test_a_feed_refuses_a_loader_that_ends_or_gives_several_shapes():
+    class Short(Counting):
+        def batches(self, first=0):
+            return itertools.islice(super().batches(first), 3)
+
+    with pytest.raises(
+.*ended before minibatch 4: its `bat"
+    ):
+        Feed(Short(), batch=2, accumulate=2, most=2, key=KEY).draw(0, 2)
+
+    class Uneven(Counting):
+        def batches(self, first=0):
+            return ((np.zeros((2 - position % 2, 5)), None) for position in itertools.count(first))
+
+    with pytest.raises(ValueError, match=r"gave minibatches of shapes \(2, 5\) and \(1, 5\), which must be of one sha"):
+        Feed(Uneven(), batch=2, accumulate=2, most=2, key=KEY).draw(0, 2)

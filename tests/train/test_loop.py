@@ -1,6 +1,7 @@
 """Fitting."""
 
 import dataclasses
+import itertools
 
 import equinox as eqx
 import jax
@@ -12,6 +13,7 @@ from matrinox import nn
 from matrinox.contract import ContractError
 from matrinox.data import CsvFile, DataSet, Loader, NpyFiles, fit_csv
 from matrinox.train import AdamW, Classification, Constant, Hooks, Recipe, evaluate, fit
+from matrinox.train.feed import Feed
 
 TASK = Classification()
 KEY = jax.random.key(3)
@@ -152,9 +154,11 @@ def test_fit_takes_samples_examples_and_loaders(linear, blobs):
     """Samples and the data set of them are one thing; an epoch of a loader is all its minibatches."""
     recipe = Recipe(steps=6, batch=4)
     samples = [(blobs.inputs[i], blobs.targets[i]) for i in range(8)]
-    of_samples = fit(linear(2, 3), samples, None, recipe, key=KEY)
-    of_data = fit(linear(2, 3), blobs.take(np.arange(8)), None, recipe, key=KEY)
+    of_samples = fit(linear(2, 3), samples, samples, recipe, key=KEY)
+    eight = blobs.take(np.arange(8))
+    of_data = fit(linear(2, 3), eight, eight, recipe, key=KEY)
     assert jnp.array_equal(of_samples.model.weight, of_data.model.weight)
+    assert of_samples.best == of_data.best
     fitted = fit(linear(2, 3), Halves(blobs), Halves(blobs), Recipe(epochs=2, task=TASK), key=KEY)
     assert [now.step for now in fitted.rounds] == [10, 20]
     assert fitted.best.validation["accuracy"] == pytest.approx(
@@ -183,12 +187,33 @@ def test_files_are_trained_on_as_the_examples_in_them(linear, blobs, tmp_path):
 
 
 def test_accumulated_minibatches_count_as_minibatches_of_an_epoch(linear, blobs):
-    """11 minibatches an epoch, 2 a step: epochs end behind steps 6 and 11."""
+    """11 minibatches an epoch, 2 a step: epochs, and so rounds, end behind steps 6 and 11."""
     epochs = []
     recipe = Recipe(epochs=2, batch=8, accumulate=2)
     fitted = fit(linear(2, 3), blobs, None, recipe, key=KEY, hooks=Hooks(on_epoch_end=epochs.append))
     assert [(now.epoch, now.step) for now in epochs] == [(1, 6), (2, 11)]
+    assert [now.step for now in fitted.rounds] == [6, 11]
     assert int(fitted.state.position) == 22
+
+
+def test_no_call_takes_more_of_a_loader_than_16_steps_unasked(linear, blobs, monkeypatch):
+    """What it takes is all in memory, and an epoch of what is read from disk need not fit there."""
+    sizes = []
+
+    class Ones(Halves):
+        batch = 1
+
+        def __len__(self):
+            return 40
+
+        def batches(self, first=0):
+            for position in itertools.count(first):
+                yield np.asarray(self.data.inputs[position : position + 1]), np.zeros(1, int)
+
+    draw = Feed.draw
+    monkeypatch.setattr(Feed, "draw", lambda feed, *at: sizes.append(len((drawn := draw(feed, *at))[0])) or drawn)
+    fit(linear(2, 3), Ones(blobs), None, Recipe(epochs=1), key=KEY)
+    assert sizes == [16, 16, 16]
 
 
 def test_running_statistics_are_kept_with_the_model(blobs):
@@ -257,3 +282,5 @@ def test_fit_refuses_what_is_no_data_recipe_or_key(linear, blobs, recipe):
         fit(linear(2, 3), blobs, blobs, recipe, key=KEY, resume=True)
     with pytest.raises(ValueError, match=r"`samples` has 0 samples, which must be 1 or more"):
         fit(linear(2, 3), [], blobs, recipe, key=KEY)
+    with pytest.raises(ValueError, match=r"`patience` \(=3\) needs `validation`: give the examples on which it counts"):
+        fit(linear(2, 3), blobs, None, dataclasses.replace(recipe, patience=3), key=KEY)

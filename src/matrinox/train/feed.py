@@ -1,5 +1,6 @@
 """Feeds: the minibatches of a run by position, of examples or of a loader, stacked for one compiled call."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ from matrinox.data.order import minibatches
 from matrinox.data.source import Stream
 
 
+def data_of(given: Data | Sequence[Any]) -> Data:
+    """What holds examples, or samples one by one as a data set."""
+    return given if isinstance(given, Examples | Stream | Loader) else DataSet.of_samples(given)
+
+
 class Feed:
     """The minibatches of a run: `per_epoch` of them, then again in another order.
 
@@ -26,8 +32,8 @@ class Feed:
     def __init__(
         self, data: Data | Sequence[Any], *, batch: int, accumulate: int, most: int | None = None, key: PRNGKeyArray
     ):
-        data = data if isinstance(data, Examples | Stream | Loader) else DataSet.of_samples(data)
-        data = data if isinstance(data, Examples) else loader_of(data, batch, key=key)
+        given = data_of(data)
+        data = given if isinstance(given, Examples) else loader_of(given, batch, key=key)
         self.data = data
         self.examples = data if isinstance(data, Examples) else None
         self.per_epoch = len(data) // batch if isinstance(data, Examples) else len(data)
@@ -38,10 +44,19 @@ class Feed:
         self._at = 0
         if self.per_epoch < 1:
             raise ValueError(
-                f"`batch` (={batch}) must be between 1 and the number of examples (={len(data)}): choose a smaller one."
-                if isinstance(data, Examples)
-                else "`train` (a loader) must have at least one full minibatch: choose a smaller `batch` for it."
+                "`train` (a loader) must have at least one full minibatch: choose a smaller `batch` for it."
+                if isinstance(given, Loader)
+                else f"`batch` (={batch}) must be between 1 and the number of examples (={len(given)}): choose a "
+                "smaller one."
             )
+
+    def step_of_epoch(self, epoch: int) -> int:
+        """The step at which so many epochs have been seen."""
+        return -(-epoch * self.per_epoch // self.accumulate)
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch in which a step began: the first is 1, as the first step is."""
+        return (step - 1) * self.accumulate // self.per_epoch + 1
 
     def draw(self, position: int, steps: int) -> PyTree:
         """The minibatches of so many steps, for a call that takes at most `most`: the rest of it is filled up.
@@ -49,6 +64,7 @@ class Feed:
         **Arguments:** `position`: of the first minibatch; `steps`: at most `most`.
         **Returns:** numbers of examples `(most, accumulate · batch)`; of a loader, inputs and targets
         `(most, accumulate · batch, …)`.
+        **Raises:** `ValueError` if a loader ends, or gives minibatches of several shapes.
         """
         count = steps * self.accumulate
         if isinstance(self.data, Examples):
@@ -57,10 +73,21 @@ class Feed:
             return np.pad(rows, ((0, self.most - steps), (0, 0)))
         if self._iterator is None or self._at != position:
             self._iterator = self.data.batches(position)
-        drawn = [next(self._iterator) for _ in range(count)]
+        drawn = list(itertools.islice(self._iterator, count))
+        if len(drawn) < count:
+            raise ValueError(
+                f"`train` (={self.data!r}) ended before minibatch {position + len(drawn) + 1}: its `batches` must go "
+                "on without end, epoch behind epoch."
+            )
         self._at = position + count
 
         def stacked(*parts: np.ndarray) -> np.ndarray:
+            other = next((part.shape for part in parts if part.shape != parts[0].shape), None)
+            if other is not None:
+                raise ValueError(
+                    f"`train` (={self.data!r}) gave minibatches of shapes {parts[0].shape} and {other}, which must be "
+                    "of one shape: leave out the rest of an epoch."
+                )
             whole = np.stack(parts)
             rows = whole.reshape(steps, -1, *whole.shape[2:])
             return np.concatenate([rows, np.broadcast_to(rows[-1:], (self.most - steps, *rows.shape[1:]))])

@@ -1,6 +1,5 @@
 """`fit`: the pieces of training put together, from the first step to the best model."""
 
-import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from matrinox.data.examples import Examples
 from matrinox.data.loader_of import Data
 from matrinox.train.checkpoint import Checkpoints, Progress
 from matrinox.train.evaluate import evaluate
-from matrinox.train.feed import Feed
+from matrinox.train.feed import Feed, data_of
 from matrinox.train.finite import first_not_finite
 from matrinox.train.freeze import Frozen
 from matrinox.train.hooks import Epoch, Finish, Hooks, Round, Start, Step
@@ -29,6 +28,8 @@ from matrinox.train.state import TrainState
 from matrinox.train.step import Stepper
 
 _NO_HOOKS = Hooks()
+# Steps in a call, where the recipe leaves it open: what a loader gives for them is in memory all at once.
+_CALL_OF_LOADER = 16
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Fitted:
 def fit(
     model: Any,
     train: Data | Sequence[Any],
-    validation: Data | None,
+    validation: Data | Sequence[Any] | None,
     recipe: Recipe,
     *,
     key: PRNGKeyArray,
@@ -87,21 +88,25 @@ def fit(
     Ctrl-C, or `should_stop`, ends the run early: what was best until then is returned, marked `interrupted`.
 
     **Arguments:** `model`: called as `model(inputs, key=key)`, or `model(inputs, state, key=key)` if it has a `state`;
-    `train`: examples in memory or on disk, a loader, or samples `(input, target)` one by one; `validation`: what the
-    best model is chosen on, or `None` to keep the last; `recipe`; `key`; `state`: the model's `eqx.nn.State`; `frozen`:
-    what `freeze` gives for this model, to train the rest of it; `hooks`: called on the way; `checkpoints`: where to
-    write the best model and the last state; `resume`: goes on from that state, if there is one, to the digits of a run
-    without a break; `should_stop`: asked before the first round and after every other but the last; `mesh`, `rules`:
-    over which devices batch and weights are cut, as for `placement`. With several processes each calls `fit` alike; the
-    first one alone calls hooks and writes files, in a folder that all can read.
+    `train`: examples in memory or on disk, a loader, or samples `(input, target)` one by one; `validation`: the same,
+    what the best model is chosen on, or `None` to keep the last; `recipe`; `key`; `state`: the model's `eqx.nn.State`;
+    `frozen`: what `freeze` gives for this model, to train the rest of it; `hooks`: called on the way; `checkpoints`:
+    where to write the best model and the last state; `resume`: goes on from that state, if there is one, to the digits
+    of a run without a break; `should_stop`: asked before the first round and after every other but the last; `mesh`,
+    `rules`: over which devices batch and weights are cut, as for `placement`. With several processes each calls `fit`
+    alike; the first one alone calls hooks and writes files, in a folder that all can read.
     **Returns:** `Fitted`, with arrays of this process's own.
     **Raises:** `FloatingPointError` if a loss or gradient is not finite, naming the step, the minibatch and what was
-    first not finite; the files of the round before are as they were. `ValueError` if a batch exceeds the examples, if
-    `resume` finds a checkpoint of another run, and as `placement`; `ModelFileError` if a file cannot be written or
-    read; `ContractError` if an argument is not of its type; `KeyboardInterrupt` if stopped before a first round.
+    first not finite; the files of the round before are as they were. `ValueError` if a batch exceeds the examples, if a
+    loader ends, for `patience` without `validation`, if `resume` finds a checkpoint of another run, and as `placement`;
+    `ModelFileError` if a file cannot be written or read; `ContractError` if an argument is not of its type;
+    `KeyboardInterrupt` if stopped before a first round.
     """
     if resume and checkpoints is None:
         raise ValueError("`resume` (=True) needs `checkpoints`: name the folder of the run to go on with.")
+    if recipe.patience is not None and validation is None:
+        raise ValueError(f"`patience` (={recipe.patience}) needs `validation`: give the examples on which it counts.")
+    validation = None if validation is None else data_of(validation)
     where = placement(mesh, model, rules)
     return _Run(model, train, validation, recipe, key, state, frozen, hooks, checkpoints, should_stop, where).go(resume)
 
@@ -129,9 +134,10 @@ class _Run:
         self.train, self.where = self.feed.data, where
         where.check_batch(recipe.batch if isinstance(self.train, Examples) else self.train.batch)
         self.per_epoch = max(1, self.feed.per_epoch // recipe.accumulate)
-        self.steps = recipe.steps or self.step_of_epoch(recipe.epochs or 1)
-        self.per_round = recipe.steps_per_round or self.per_epoch
-        self.feed.most = min(recipe.steps_per_call or self.per_round, self.per_round, self.steps)
+        self.steps = recipe.steps or self.feed.step_of_epoch(recipe.epochs or 1)
+        longest = recipe.steps_per_round or self.feed.step_of_epoch(1)
+        per_call = recipe.steps_per_call or (longest if self.feed.examples is not None else _CALL_OF_LOADER)
+        self.feed.most = min(per_call, longest, self.steps)
         options: Any = {"frozen": frozen, "placement": where}
         self.stepper = Stepper.of(recipe, self.steps, steps_per_epoch=self.per_epoch, **options)
         schedule = recipe.optimiser.schedule(self.steps, steps_per_epoch=self.per_epoch)
@@ -140,25 +146,20 @@ class _Run:
         self.best: tuple[Any, Any] = (self.state.evaluated(), model_state)
         self.progress, self.is_saved = Progress(), False
         self.should_stop = should_stop or (lambda: False)
-        self._settings = {
-            "recipe": recipe.described(),
-            "key": np.asarray(jax.random.key_data(key)).tolist(),
-            "frozen": None if frozen is None else list(frozen.patterns),
-        }
-
-    @functools.cached_property
-    def identity(self) -> dict[str, Any]:
-        """What makes a run this one: a checkpoint of any other is refused."""
-        parts = {"train": self.train, "validation": self.validation}
-        return {**self._settings, "data": {name: data and data.fingerprint() for name, data in parts.items()}}
-
-    def step_of_epoch(self, epoch: int) -> int:
-        """The step at which so many epochs have been seen."""
-        return -(-epoch * self.feed.per_epoch // self.recipe.accumulate)
-
-    def epoch_of(self, step: int) -> int:
-        """The epoch in which a step began: the first is 1, as the first step is."""
-        return (step - 1) * self.recipe.accumulate // self.feed.per_epoch + 1
+        # What makes a run this one: a checkpoint of any other is refused.
+        self.identity = (
+            {}
+            if checkpoints is None
+            else {
+                "recipe": recipe.described(),
+                "key": np.asarray(jax.random.key_data(key)).tolist(),
+                "frozen": None if frozen is None else list(frozen.patterns),
+                "data": {
+                    name: None if data is None else data.fingerprint()
+                    for name, data in (("train", self.train), ("validation", validation))
+                },
+            }
+        )
 
     def go(self, resume: bool) -> Fitted:
         """Runs to the end."""
@@ -179,7 +180,7 @@ class _Run:
         reason = self._reason_to_stop(asked=False)
         try:
             while step < self.steps and reason == "complete":
-                self._round(min(step + self.per_round, self.steps), started - taken)
+                self._round(min(self._end_of_round(step), self.steps), started - taken)
                 step = int(self.state.step)
                 reason = self._reason_to_stop(asked=step < self.steps)
                 self._save_last(is_end=step == self.steps or reason != "complete")
@@ -225,22 +226,28 @@ class _Run:
             in_main(lambda: checkpoints.save_last(state, self.best, self.progress, self.identity))
             self.is_saved = True
 
+    def _end_of_round(self, step: int) -> int:
+        if self.recipe.steps_per_round is not None:
+            return step + self.recipe.steps_per_round
+        return self.feed.step_of_epoch(self.feed.epoch_of(step + 1))
+
     def _round(self, end: int, started: float) -> None:
         """Takes the steps of a round, evaluates, tells the hooks, and writes the files."""
         losses: list[float] = []
         while (step := int(self.state.step)) < end:
-            epoch_end = self.step_of_epoch(self.epoch_of(step + 1))
+            epoch_end = self.feed.step_of_epoch(self.feed.epoch_of(step + 1))
             losses += self._call(step, min(self.feed.most, end - step, epoch_end - step))
             if int(self.state.step) == epoch_end:
                 self._end_epoch(epoch_end)
         now = Round(end, float(np.mean(losses)), float(self.rates[end]), self._figures())
         is_best = now.beats(self.progress.best)
-        self.progress = replace(
-            self.progress, rounds=(*self.progress.rounds, now), seconds=round(time.perf_counter() - started, 3)
-        )
         model, model_state = self.where.fetch((self.state.evaluated(), self.state.model_state))
-        if is_best:
-            self.best = (model, model_state)
+        rounds, seconds = (*self.progress.rounds, now), round(time.perf_counter() - started, 3)
+        # Together, as Ctrl-C may come anywhere: the best model is that of the best round.
+        self.best, self.progress = (
+            (model, model_state) if is_best else self.best,
+            replace(self.progress, rounds=rounds, seconds=seconds),
+        )
 
         def tell() -> None:
             if is_best and self.checkpoints is not None:
@@ -263,10 +270,10 @@ class _Run:
         losses, norms = np.asarray(taken.loss, np.float64), np.asarray(taken.gradient_norm, np.float64)
 
         def tell() -> None:
-            for i in range(done):
+            for i in range(done if self.hooks.listens("on_step") else 0):
                 number = step + i + 1
                 rate, loss, norm = float(self.rates[number - 1]), float(losses[i]), float(norms[i])
-                self.hooks.on_step(Step(number, self.epoch_of(number), loss, rate, norm))
+                self.hooks.on_step(Step(number, self.feed.epoch_of(number), loss, rate, norm))
 
         in_main(tell)
         total, steps = self.progress.epoch_loss
@@ -293,7 +300,7 @@ class _Run:
         total, steps = self.progress.epoch_loss
         self.progress = replace(self.progress, epoch_loss=(0.0, 0))
         if any_of(self.hooks.listens("on_epoch_end")):
-            epoch = Epoch(self.epoch_of(step), step, total / steps, self.where.fetch(self.state))
+            epoch = Epoch(self.feed.epoch_of(step), step, total / steps, self.where.fetch(self.state))
             in_main(lambda: self.hooks.on_epoch_end(epoch))
 
     def _figures(self) -> dict[str, float]:
