@@ -231,6 +231,7 @@ def example_arguments() -> dict[str, dict[str, Any]]:
             "model": lambda x: jnp.zeros((*x.shape, 5)),
             "prompt": jnp.zeros((2, 3), int),
             "length": 2,
+            "lengths": jnp.asarray([3, 2]),
             "temperature": 0.0,
         },
     }

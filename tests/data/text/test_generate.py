@@ -79,6 +79,40 @@ def test_a_function_without_steps_goes_on():
     np.testing.assert_array_equal(many, np.ones((2, 3, 1)))
 
 
+@pytest.mark.parametrize("body", [transformer, recurrences], ids=["transformer", "mamba and matrix scan"])
+def test_prompts_of_unequal_length_go_on_as_each_alone(body):
+    """What stands behind a prompt is not read: it need not even be a token."""
+    model = model_of(body())
+    prompt, lengths = np.asarray([[1, 2, 3], [4, 5, -100]]), np.asarray([3, 2])
+    tokens = generate(model, prompt, length=4, lengths=lengths, temperature=0)
+    for row, own in enumerate(lengths):
+        np.testing.assert_array_equal(tokens[row], generate(model, prompt[row, :own], length=4, temperature=0))
+    for options in ({"cached": False}, {"lengths": jnp.asarray(lengths, jnp.uint8)}):
+        again = generate(model, prompt, length=4, temperature=0, **{"lengths": lengths, **options})
+        np.testing.assert_array_equal(again, tokens)
+
+
+def test_behind_a_short_prompt_the_stop_token_and_a_window_are_its_own():
+    prompt, lengths = jnp.asarray([[1, 0, 0, 0], [5, 3, 0, 0], [2, 6, 0, 1]]), np.asarray([1, 2, 4])
+
+    def jump(tokens):
+        # Two more than the token before, or one more than the first.
+        before = jnp.pad(tokens, [(0, 0)] * (tokens.ndim - 1) + [(1, 0)])[..., :-1]
+        return 9.0 * jax.nn.one_hot(jnp.where(jnp.arange(tokens.shape[-1]) == 0, tokens + 1, before + 2) % V, V)
+
+    due = [generate(jump, row[:own], length=5, temperature=0) for row, own in zip(prompt, lengths, strict=True)]
+    options = {"length": 5, "lengths": lengths, "temperature": 0}
+    np.testing.assert_array_equal(generate(jump, prompt, **options), due)
+    np.testing.assert_array_equal(generate(jump, prompt, window=2, **options), due)
+    traced = jax.jit(lambda lengths: generate(jump, prompt, **{**options, "lengths": lengths}))(lengths)
+    np.testing.assert_array_equal(traced, due)
+    # A stop token in a prompt ends nothing; behind the others is padding, not what the prompt was padded with.
+    ended = generate(Counting(), prompt[:2], length=3, lengths=lengths[:2], temperature=0, stop=4, padding=6)
+    np.testing.assert_array_equal(ended, [[2, 3, 4], [4, 6, 6]])
+    first = generate(Counting(), prompt[1:2], length=3, lengths=lengths[1:2], temperature=0, stop=3)
+    np.testing.assert_array_equal(first, [[4, 5, 6]])
+
+
 def test_behind_the_stop_token_of_each_sequence_is_padding():
     prompt = jnp.asarray([[0], [3], [4]])
     tokens = generate(Counting(), prompt, length=5, temperature=0, stop=5)
@@ -187,6 +221,9 @@ def test_a_stateful_model_is_called_with_its_state():
         ({"window": 0}, r"`window` \(=0\) must be at least 1"),
         ({"prompt": PROMPT[:, :0]}, r"`prompt` has 0 tokens, and must have at least 1: begin with some token"),
         ({"prompt": PROMPT + 1}, r"`prompt` \(=7\) must be from 0 to below 7, the tokens of the model: encode"),
+        ({"lengths": jnp.asarray([3, 4])}, r"`lengths` \(=4\) must be from 1 to the 3 tokens of `prompt`: count"),
+        ({"lengths": jnp.asarray([0, 3])}, r"`lengths` \(=0\) must be from 1 to the 3 tokens of `prompt`"),
+        ({"prompt": PROMPT + 1, "lengths": jnp.asarray([3, 3])}, r"`prompt` \(=7\) must be from 0 to below 7"),
         ({"stop": 7}, r"`stop` \(=7\) must be from 0 to below 7"),
         ({"padding": -1}, r"`padding` \(=-1\) must be from 0 to below 7"),
         ({"top_k": 8}, r"`top_k` \(=8\) must be between 1 and the vocabulary \(=7\)"),
@@ -211,7 +248,7 @@ def test_logits_that_are_not_finite_are_refused_with_their_place():
     def model(tokens):
         return jnp.where(jnp.arange(tokens.shape[-1])[:, None] >= 4, jnp.nan, Counting()(tokens))
 
-    with pytest.raises(FloatingPointError, match="the logits of token 2 behind the prompt are not finite"):
+    with pytest.raises(FloatingPointError, match="the logits of token 2 behind a prompt are not finite"):
         generate(model, PROMPT, length=5, temperature=0)
 
 

@@ -24,6 +24,7 @@ def generate(
     prompt: Integer[AnyArray, "*batch t"],
     *,
     length: int,
+    lengths: Integer[AnyArray, "*batch"] | None = None,
     key: PRNGKeyArray | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -41,14 +42,16 @@ def generate(
     as what is not there yet is given as token 0. Both give the same. The model is put in inference mode.
 
     **Arguments:** `model`: tokens `(*batch, t)` to logits `(*batch, t, vocabulary)`; `prompt`: ids `(*batch, t)`, one
-    token or more; `length`: tokens to give; `key`: a fixed one gives fixed tokens, not needed at temperature 0;
-    `temperature`, `top_k`, `top_p`: as for `functional.sample_tokens`; `stop`: the token that ends a sequence, behind
-    which it is `padding`, the stop token again where `None`; the loop ends when all have; `cached`: True to refuse a
+    token or more; `length`: tokens to give; `lengths`: `(*batch)`, for prompts that differ in length: how many tokens
+    of each, from the left, are its own, and what stands behind them is not read; `key`: a fixed one gives fixed tokens,
+    not needed at temperature 0; `temperature`, `top_k`, `top_p`: as for `functional.sample_tokens`; `stop`: the token
+    that ends a sequence, behind which it is `padding`, the stop token again where `None`; the loop ends when all have,
+    and one in a prompt ends nothing; `cached`: True to refuse a
     model that cannot step, False to call it on the whole context all the same; `window`: show the model the last
     `window` tokens alone, without a cache, which lets it go on beyond its positions; `state`: of a stateful model,
     which is called without a cache, and stays as it is.
-    **Returns:** ids, `(*batch, length)`, without the prompt.
-    **Raises:** `ValueError` for a `length` or `window` below 1, an empty prompt, an id, `top_k`, `top_p` or
+    **Returns:** ids, `(*batch, length)`, without the prompt: those behind its own tokens.
+    **Raises:** `ValueError` for a `length` or `window` below 1, an empty prompt, `lengths`, an id, `top_k`, `top_p` or
     `temperature` out of range, a missing key, and a context longer than the positions of the model; `ContractError`
     for a model that gives no logits of each token; `TypeError`, with `cached=True`, for one that cannot step;
     `FloatingPointError` where logits are not finite.
@@ -72,17 +75,18 @@ def generate(
     drawn = None if temperature == 0 else (require_key(key, temperature), jnp.asarray(temperature, float), share)
     model = eqx.nn.inference_mode(model)
     reader, vocabulary = _reader_of(model, prompt, length, cached, window, state)
-    _require_ids("prompt", prompt, vocabulary)
+    first = _known(prompt, lengths, vocabulary)
     for name, number in (("stop", stop), ("padding", padding)):
         if number is not None:
             _require_ids(name, np.asarray(number), vocabulary)
     if top_k is not None:
         require_top_k(top_k, vocabulary, "top_k")
     fill = padding if padding is not None else stop if stop is not None else 0
-    tokens, ill = _generated(reader, jnp.asarray(prompt, jnp.int32), drawn, length, top_k, stop, fill)
+    own = jnp.full(prompt.shape[:-1], prompt.shape[-1]) if lengths is None else jnp.asarray(lengths).astype(int)
+    tokens, ill = _generated(reader, jnp.asarray(prompt, jnp.int32), own, drawn, first, length, top_k, stop, fill)
     if not isinstance(ill, Tracer) and ill < length:
         raise FloatingPointError(
-            f"the logits of token {int(ill)} behind the prompt are not finite: look for NaN in the model's weights, "
+            f"the logits of token {int(ill)} behind a prompt are not finite: look for NaN in the model's weights, "
             "or for a cache that is too short."
         )
     return tokens
@@ -168,6 +172,25 @@ def _reader_of(
     return whole, eqx.filter_eval_shape(logits, whole, ids).shape[-1]
 
 
+def _known(prompt: AnyArray, lengths: AnyArray | None, vocabulary: int) -> int:
+    """How many tokens all prompts have at least."""
+    t = prompt.shape[-1]
+    if lengths is None:
+        _require_ids("prompt", prompt, vocabulary)
+        return t
+    if isinstance(lengths, Tracer):
+        return 1
+    numbers = np.asarray(lengths)
+    outside = numbers[(numbers < 1) | (numbers > t)]
+    if outside.size:
+        raise ValueError(
+            f"`lengths` (={outside.flat[0]}) must be from 1 to the {t} tokens of `prompt`: count the tokens of each."
+        )
+    if not isinstance(prompt, Tracer):
+        _require_ids("prompt", np.asarray(prompt)[np.arange(t) < numbers[..., None]], vocabulary)
+    return int(numbers.min(initial=t))
+
+
 def _require_ids(name: str, ids: AnyArray, vocabulary: int) -> None:
     if isinstance(ids, Tracer):
         return
@@ -184,38 +207,48 @@ def _require_ids(name: str, ids: AnyArray, vocabulary: int) -> None:
 def _generated(
     reader: _Cached | _Whole,
     prompt: Array,
+    own: Array,
     drawn: tuple[Array, Array, Array | None] | None,
+    first: int,
     length: int,
     top_k: int | None,
     stop: int | None,
     fill: int,
 ) -> tuple[Array, Array]:
-    """The tokens, and the first place where logits were not finite, `length` where there is none."""
-    t = prompt.shape[-1]
+    """The tokens, and the first place where logits were not finite, `length` where there is none.
+
+    The first tokens, which all prompts have, are taken at once; from there on a sequence that is still in its prompt
+    goes on with that.
+    """
+    *batch, t = prompt.shape
 
     def choose(logits: Array, place: Array) -> Array:
         if drawn is None:
             return sample_tokens(logits, temperature=0)
         key, temperature, top_p = drawn
         options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        return sample_tokens(logits, key=jax.random.fold_in(key, place), **options)
+        return sample_tokens(logits, key=jax.random.fold_in(key, place - first), **options)
 
     def unfinished(carry: tuple[Any, ...]) -> Array:
-        place, _, _, _, ended, ill = carry
-        return (place < length) & ~jnp.all(ended) & (ill == length)
+        place, _, _, ended, ill = carry
+        return (place < t + length) & ~jnp.all(ended) & (ill == length)
 
     def advance(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        place, kept, last, tokens, ended, ill = carry
-        kept, logits = reader.follow(kept, last, t - 1 + place)
+        place, kept, tokens, ended, ill = carry
+        last = jax.lax.dynamic_index_in_dim(tokens, place - 1, -1, keepdims=False)
+        kept, logits = reader.follow(kept, last, place - 1)
+        read = place < own
         # −∞ is a token that never comes; where all are, or one is NaN or +∞, there is nothing to draw from.
-        sound = jnp.isfinite(jnp.max(logits, axis=-1)) | ended
-        ill = jnp.where(jnp.all(sound), ill, place)
-        last = jnp.where(ended, fill, choose(logits, place)).astype(tokens.dtype)
-        ended = ended if stop is None else ended | (last == stop)
-        return place + 1, kept, last, tokens.at[..., place].set(last), ended, ill
+        sound = jnp.isfinite(jnp.max(logits, axis=-1)) | ended | read
+        ill = jnp.min(jnp.where(sound, ill, place - own), initial=length)
+        here = jax.lax.dynamic_index_in_dim(tokens, place, -1, keepdims=False)
+        token = jnp.where(read, here, jnp.where(ended, fill, choose(logits, place))).astype(tokens.dtype)
+        stopped = False if stop is None else ~read & (token == stop)
+        ended = ended | stopped | (place + 1 >= own + length)
+        return place + 1, kept, tokens.at[..., place].set(token), ended, ill
 
-    batch = prompt.shape[:-1]
-    tokens = jnp.full((*batch, length), fill, prompt.dtype)
-    start = (jnp.asarray(0), reader.start(prompt[..., :-1]), prompt[..., -1], tokens)
+    tokens = jnp.concatenate([prompt, jnp.zeros((*batch, length), prompt.dtype)], axis=-1)
+    tokens = jnp.where(jnp.arange(t + length) < own[..., None], tokens, fill)
+    start = (jnp.asarray(first), reader.start(prompt[..., : first - 1]), tokens)
     *_, tokens, _, ill = jax.lax.while_loop(unfinished, advance, (*start, jnp.zeros(batch, bool), jnp.asarray(length)))
-    return tokens, ill
+    return jnp.take_along_axis(tokens, own[..., None] + jnp.arange(length), axis=-1), ill
