@@ -146,20 +146,8 @@ class _Run:
         self.best: tuple[Any, Any] = (self.state.evaluated(), model_state)
         self.progress, self.is_saved = Progress(), False
         self.should_stop = should_stop or (lambda: False)
-        # What makes a run this one: a checkpoint of any other is refused.
-        self.identity = (
-            {}
-            if checkpoints is None
-            else {
-                "recipe": recipe.described(),
-                "key": np.asarray(jax.random.key_data(key)).tolist(),
-                "frozen": None if frozen is None else list(frozen.patterns),
-                "data": {
-                    name: None if data is None else data.fingerprint()
-                    for name, data in (("train", self.train), ("validation", validation))
-                },
-            }
-        )
+        sources = {"train": self.train, "validation": validation}
+        self.identity = {} if checkpoints is None else _identity(recipe, key, frozen, sources)
 
     def go(self, resume: bool) -> Fitted:
         """Runs to the end."""
@@ -308,3 +296,15 @@ class _Run:
             return {}
         options: Any = {"state": self.state.model_state, "placement": self.where}
         return evaluate(self.state.evaluated(), self.validation, self.recipe.task, **options).figures
+
+
+def _identity(
+    recipe: Recipe, key: PRNGKeyArray, frozen: Frozen | None, data: Mapping[str, Data | None]
+) -> dict[str, Any]:
+    """What makes a run this one: a checkpoint of any other is refused."""
+    return {
+        "recipe": recipe.described(),
+        "key": np.asarray(jax.random.key_data(key)).tolist(),
+        "frozen": None if frozen is None else list(frozen.patterns),
+        "data": {name: None if given is None else given.fingerprint() for name, given in data.items()},
+    }
