@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from matrinox import io
 from matrinox.contract import contract
+from matrinox.data.loader_of import Data
+from matrinox.train.freeze import Frozen
 from matrinox.train.hooks import Round
+from matrinox.train.recipe import Recipe
 from matrinox.train.state import TrainState
 
 BEST, LAST = "model.safetensors", "checkpoint.safetensors"
@@ -138,6 +142,22 @@ class Checkpoints:
             raise io.ModelFileError(f"cannot load {str(self.last)!r}: its notes are damaged: {error}") from error
         state, best, told = io.load(self.last, like=(like, (like.evaluated(), like.model_state), told))
         return state, best, _progress(told, seconds)
+
+
+def identity_of(
+    recipe: Recipe, key: PRNGKeyArray, frozen: Frozen | None, data: Mapping[str, Data | None]
+) -> dict[str, Any]:
+    """What makes a run this one, as plain data, which `load_last` compares.
+
+    **Arguments:** `recipe`; `key`; `frozen`; `data`: what it learns from and is validated on, by name.
+    **Raises:** `ValueError` for a recipe that cannot be told.
+    """
+    return {
+        "recipe": recipe.described(),
+        "key": np.asarray(jax.random.key_data(key)).tolist(),
+        "frozen": None if frozen is None else list(frozen.patterns),
+        "data": {name: None if given is None else given.fingerprint() for name, given in data.items()},
+    }
 
 
 def _told(progress: Progress) -> np.ndarray:

@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from matrinox.contract import contract
 from matrinox.data.examples import Examples
 from matrinox.data.loader_of import Data
-from matrinox.train.checkpoint import Checkpoints, Progress
+from matrinox.train.checkpoint import Checkpoints, Progress, identity_of
 from matrinox.train.evaluate import evaluate
 from matrinox.train.feed import Feed, data_of
 from matrinox.train.finite import first_not_finite
@@ -147,7 +147,7 @@ class _Run:
         self.progress, self.is_saved = Progress(), False
         self.should_stop = should_stop or (lambda: False)
         sources = {"train": self.train, "validation": validation}
-        self.identity = {} if checkpoints is None else _identity(recipe, key, frozen, sources)
+        self.identity = {} if checkpoints is None else identity_of(recipe, key, frozen, sources)
 
     def go(self, resume: bool) -> Fitted:
         """Runs to the end."""
@@ -296,15 +296,3 @@ class _Run:
             return {}
         options: Any = {"state": self.state.model_state, "placement": self.where}
         return evaluate(self.state.evaluated(), self.validation, self.recipe.task, **options).figures
-
-
-def _identity(
-    recipe: Recipe, key: PRNGKeyArray, frozen: Frozen | None, data: Mapping[str, Data | None]
-) -> dict[str, Any]:
-    """What makes a run this one: a checkpoint of any other is refused."""
-    return {
-        "recipe": recipe.described(),
-        "key": np.asarray(jax.random.key_data(key)).tolist(),
-        "frozen": None if frozen is None else list(frozen.patterns),
-        "data": {name: None if given is None else given.fingerprint() for name, given in data.items()},
-    }
