@@ -6,6 +6,7 @@ import http.server
 import sys
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,9 +18,13 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Files of a folder; of those under `cut/`, half, with the length of the whole."""
+    """Files of a folder; of those under `cut/`, half, with the length of the whole. `watched` is told what it holds."""
+
+    watched: ClassVar[dict[Path, list[str]]] = {}
 
     def do_GET(self):
+        for folder, seen in self.watched.items():
+            seen += [file.name for file in folder.iterdir()]
         if not self.path.startswith("/cut/"):
             return super().do_GET()
         content = Path(self.directory, self.path.removeprefix("/cut/")).read_bytes()
@@ -61,6 +66,17 @@ def test_a_file_is_downloaded_from_its_own_address_or_the_mirrors(cache, server,
     assert path == cache / "set.bin"
     assert path.read_bytes() == CONTENT
     assert sorted(file.name for file in cache.iterdir()) == ["deep", "set.bin"]
+
+
+def test_a_download_is_under_way_in_a_folder_that_says_so_and_its_file_is_as_any_that_is_written(
+    cache, server, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(Handler.watched, cache, seen := [])
+    (path,) = files_of(holding(), download=True)
+    assert len(seen) == 1
+    assert seen[0].startswith(".unfinished-")
+    (tmp_path / "written").touch()
+    assert path.stat().st_mode == (tmp_path / "written").stat().st_mode
 
 
 def test_what_is_in_the_cache_is_not_downloaded_again(cache, server):

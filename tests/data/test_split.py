@@ -62,6 +62,14 @@ def test_split_refuses_targets_that_are_no_class_numbers():
     data = DataSet(np.zeros((5, 1), np.float32), np.zeros((5, 2), np.float32))
     with pytest.raises(ValueError, match=r"`data.targets` \(=float32\[5, 2\]\) must be class numbers"):
         split(data)
+    with pytest.raises(ValueError, match=r"`data.targets` \(=None\) must be class numbers"):
+        split(DataSet(np.zeros((5, 1), np.float32)))
+
+
+def test_nothing_cannot_be_split():
+    for function in (split, split_random, split_in_order):
+        with pytest.raises(ValueError, match="there are 0 examples, too few"):
+            function(DataSet(np.zeros((0, 1)), np.zeros(0, int)))
 
 
 def test_split_and_splits_take_data_sets_alone(numbered):

@@ -1,12 +1,14 @@
 """Downloads: published files, fetched into the cache by pooch and kept only if their SHA-256 is the one known."""
 
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from matrinox.data.folders import cache_folder, data_folder
+from matrinox.io.atomic import write_atomically
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def files_of(holding: Holding, *, download: bool) -> tuple[Path, ...]:
 def fetch(holding: Holding, source: RemoteFile) -> Path:
     """The file in the cache, downloaded unless it is there and whole; a download that fails leaves nothing behind.
 
+    A process that is killed in the middle may leave a folder `.unfinished-…` in the cache, which nothing reads.
+
     **Raises:** `FileNotFoundError`, with every way to get the file.
     """
     try:
@@ -72,8 +76,13 @@ def fetch(holding: Holding, source: RemoteFile) -> Path:
         raise _not_found(holding, 'pooch is not installed: pip install "matrinox[data]"') from error
     target = _cached(source.file)
     try:
-        # It writes beside the target, checks, and renames.
-        pooch.retrieve(source.place, f"sha256:{source.sha256}", target.name, target.parent)
+        if target.is_file() and pooch.file_hash(str(target)) == source.sha256:
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as folder:
+            done = pooch.retrieve(source.place, f"sha256:{source.sha256}", target.name, folder)
+            # The file of pooch is readable to its user alone, and a cache may be shared.
+            write_atomically(target, [Path(done).read_bytes()])
     except (OSError, ValueError) as error:
         raise _not_found(holding, f"the download of {source.place} failed: {error}") from error
     return target

@@ -9,7 +9,7 @@ from jaxtyping import Integer
 
 from matrinox.contract import AnyArray, contract
 from matrinox.data.examples import DataSet, require_no_test_part
-from matrinox.data.split import check_seed
+from matrinox.data.split import check_seed, class_numbers
 
 
 @contract
@@ -56,7 +56,7 @@ def folds(
     if groups is not None:
         fold_of = _by_group(np.asarray(groups), k, random)
     elif by == "class":
-        fold_of = _by_class(np.asarray(data.targets), k, random)
+        fold_of = _by_class(class_numbers(data), k, random)
     else:
         # As many as the first folds have one more: their numbers in order, or mixed.
         fold_of = np.sort(np.arange(len(data)) % k)
@@ -66,11 +66,6 @@ def folds(
 
 def _by_class(targets: np.ndarray, k: int, random: np.random.RandomState) -> np.ndarray:
     """Members of class after class are dealt to the folds in turn, as cards are."""
-    if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
-        raise ValueError(
-            f"`data.targets` (={targets.dtype}{list(targets.shape)}) must be class numbers (examples,): "
-            'folds by="class" need one integer per example.'
-        )
     fold_of = np.empty(len(targets), int)
     order = np.concatenate([random.permutation(np.flatnonzero(targets == label)) for label in np.unique(targets)])
     fold_of[order] = np.arange(len(targets)) % k

@@ -64,12 +64,7 @@ def split(data: DataSet, *, validation: float = 0.1, test: float = 0.2, seed: in
     a `DataSet`.
     """
     require_no_test_part(data)
-    targets = np.asarray(data.targets)
-    if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
-        raise ValueError(
-            f"`data.targets` (={targets.dtype}{list(targets.shape)}) must be class numbers (examples,): "
-            "split by class needs one integer per example."
-        )
+    targets = class_numbers(data)
     in_validation, in_test, in_train = (
         data.take(rows) for rows in rows_of_shares(targets, {"validation": validation, "test": test}, seed)
     )
@@ -168,6 +163,8 @@ def rows_of_shares(
     **Raises:** `ValueError` as `split`.
     """
     check_seed(seed)
+    if len(labels) == 0:
+        raise ValueError("there are 0 examples, too few to split: give one at least for each part.")
     # The stream of RandomState is frozen for good, unlike that of default_rng: a split outlives the NumPy that made it.
     random = np.random.RandomState(seed)
     parts: list[list[np.ndarray]] = [[] for _ in range(len(shares) + 1)]
@@ -177,6 +174,21 @@ def rows_of_shares(
         for part, chosen in zip(parts, np.split(members, np.cumsum(counts)), strict=True):
             part.append(chosen)
     return [np.sort(np.concatenate(part)) for part in parts]
+
+
+def class_numbers(data: DataSet) -> np.ndarray:
+    """The targets, `(examples,)`, where they are class numbers.
+
+    **Raises:** `ValueError` where they are not.
+    """
+    targets = data.targets
+    if targets is None or targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
+        found = None if targets is None else f"{targets.dtype}{list(targets.shape)}"
+        raise ValueError(
+            f"`data.targets` (={found}) must be class numbers (examples,), as each class is parted by itself: "
+            "part others at random."
+        )
+    return np.asarray(targets)
 
 
 def check_seed(seed: int) -> None:
