@@ -34,7 +34,9 @@ def test_classes_and_images_come_in_alphabetical_order(folder):
     images, targets = source.gather(np.arange(5))
     assert images.dtype == np.float32
     assert np.array_equal(images, PIXELS.astype(np.float32) / 255)
-    assert targets.tolist() == [0, 0, 0, 1, 1]
+    assert targets.tolist() == source.targets.tolist() == [0, 0, 0, 1, 1]
+    with pytest.raises(ValueError, match="read-only"):
+        source.targets[0] = 1
 
 
 def test_a_loader_reads_images_shuffled_and_read_images_reads_all(folder):

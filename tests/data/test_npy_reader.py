@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from matrinox.data import DataSet, NpyFiles, NpzFile, RowLoader, read_npy, read_npz
+from matrinox.data import DataSet, NpyFiles, NpzFile, RowLoader, read_npy, read_npz, split_rows
 
 X = np.random.RandomState(0).standard_normal((20, 3, 2)).astype(np.float32)
 Y = np.arange(20, dtype=np.int32)
@@ -37,6 +37,8 @@ def test_every_kind_of_file_gives_the_arrays_that_were_saved(folder):
         assert len(source) == 20
         assert np.array_equal(inputs, X[rows])
         assert np.array_equal(targets, Y[rows])
+        assert np.array_equal(source.targets, Y)
+        assert split_rows(20, groups=source.targets).of(DataSet(X, Y)).test.targets.shape == (4,)
         assert source.fingerprint() == DataSet(X, Y).fingerprint()
 
 

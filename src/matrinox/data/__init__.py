@@ -1,4 +1,4 @@
-"""Data: examples in memory, loaders, the built-in sets, splits, minibatches, augmentation."""
+"""Data: examples in memory and on disk, loaders, the built-in sets, splits, augmentation, masks and text."""
 
 from matrinox.data.augment import Augmentation as Augmentation
 from matrinox.data.augment import Crop as Crop

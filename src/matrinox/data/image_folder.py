@@ -24,7 +24,8 @@ class ImageFolder(Source):
     """Images in a folder for each class, `folder/class/*.png|jpg`; targets are the numbers of the classes.
 
     Classes are in alphabetical order, and so are the images of each. An image is given as float32 `(h, w, c)` from 0
-    to 1, with c = 3 for `"rgb"` and 1 for `"grey"`, upright as its camera said, and without its transparency.
+    to 1, with c = 3 for `"rgb"` and 1 for `"grey"`, upright as its camera said, and without its transparency. The names
+    of the classes are in `classes`, and the class number of each image in `targets`, `(images,)`.
 
     **Arguments:** `folder`; `colour`: `"rgb"` or `"grey"`; `size`: `(h, w)` that images are resized to (bilinear, over
     all pixels that one comes from), or `None` where all have one size; `name`: what the examples are called in logs, by
@@ -52,13 +53,15 @@ class ImageFolder(Source):
         if not self.classes:
             raise ValueError(f"{os.fspath(root)!r} has no folders, and one for each class is due: sort the images.")
         self._files: list[Path] = []
-        self._targets: list[int] = []
+        targets: list[int] = []
         for number, label in enumerate(self.classes):
             found = sorted(path for path in (root / label).iterdir() if path.suffix.lower() in _ENDINGS)
             if not found:
                 raise ValueError(f"{os.fspath(root / label)!r} has no images ({', '.join(_ENDINGS)}): remove it.")
             self._files += found
-            self._targets += [number] * len(found)
+            targets += [number] * len(found)
+        self.targets = np.array(targets, np.int32)
+        self.targets.setflags(write=False)
         self._root, self._colour = root, colour
         self._size = self._one_size() if size is None else size
 
@@ -79,7 +82,7 @@ class ImageFolder(Source):
         images = np.empty((len(numbers), *self._size, 3 if self._colour == "rgb" else 1), np.float32)
         for place, number in enumerate(numbers):
             images[place] = self._pixels(self._files[number])
-        return images, np.array([self._targets[number] for number in numbers], np.int32)
+        return images, self.targets[numbers]
 
     def fingerprint(self) -> str:
         """SHA-256 of the names and the bytes of all files, of `size` and `colour`, in hexadecimal."""

@@ -38,6 +38,11 @@ class _ArrayFiles(Source):
     def __len__(self) -> int:
         return len(self._inputs)
 
+    @property
+    def targets(self) -> np.ndarray | None:
+        """All targets, `(examples, …)`, mapped where the files are: what `split_rows` takes for `classes`."""
+        return self._targets
+
     @contract
     def gather(self, rows: Integer[AnyArray, " batch"]) -> tuple[np.ndarray, np.ndarray | None]:
         """The examples of these numbers, read now.

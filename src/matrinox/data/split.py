@@ -128,8 +128,8 @@ def split_rows(
     """The numbers of the examples that `split_random` and its like put into each part, for what is not in memory.
 
     **Arguments:** `examples`: how many there are; `validation`, `test`, `seed`: as for `split`; `order`: `"kept"` for a
-    series, of which the last examples test; `classes`: `(examples,)`, to take the shares of each class; `groups`:
-    `(examples,)`, to take the shares of the groups: one of the three.
+    series, of which the last examples test; `classes`: `(examples,)`, such as the `targets` of a source, to take the
+    shares of each class; `groups`: `(examples,)`, to take the shares of the groups: one of the three.
     **Returns:** the numbers, three times `(some,)`.
     **Raises:** `ValueError` as `split`, and for two of `order="kept"`, `classes` and `groups`; `ContractError` if there
     are not as many classes or groups as examples.
