@@ -14,7 +14,7 @@ from matrinox.nn.affine import Bias, Scaler
 from matrinox.nn.attention import MultiheadAttention
 from matrinox.nn.basic_block import BasicBlock, conv1x1, conv3x3
 from matrinox.nn.bilinear import BilinearDense
-from matrinox.nn.branch import BranchSum, Parallel, Residual
+from matrinox.nn.branch import BranchSum, Residual
 from matrinox.nn.cache import KVCache, KVMemory
 from matrinox.nn.cell import GRUCell, LSTMCell, RNNCell
 from matrinox.nn.compose import Sequential, Series
@@ -55,6 +55,7 @@ from matrinox.nn.matrix_norm import FrobeniusNormalization, SpectralNormalizatio
 from matrinox.nn.matrix_scan import MatrixScan
 from matrinox.nn.mlp import MLP
 from matrinox.nn.norm import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
+from matrinox.nn.parallel import Parallel
 from matrinox.nn.pool import (
     AvgPool1d,
     AvgPool2d,

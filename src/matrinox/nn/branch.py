@@ -1,4 +1,4 @@
-"""Layers side by side: `Parallel` on inputs of their own; `Residual` and `BranchSum` on one input, summed."""
+"""Layers on one input, summed: `Residual` and `BranchSum`."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree, Shaped
 
 from matrinox.contract import ContractError, contract
 from matrinox.contract.checked import refusal_of
-from matrinox.nn.child import Layer, call_child, require_callable, require_state, split_key
+from matrinox.nn.child import Layer, call_children, require_callable, split_key
 from matrinox.nn.joint import (
     Axes,
     Composite,
@@ -33,80 +33,10 @@ from matrinox.nn.stepping import initial_caches, require_parts, step_child
 
 
 @contract
-class Parallel(Composite):
-    """Each layer on an input of its own: `(x_0, x_1, …)` to `(layers[0](x_0), layers[1](x_1), …)`.
-
-    **Arguments:** `layers`: layers and functions, called as in `Sequential`.
-    **Raises:** `ContractError`, when built, for a joint within a layer that does not fit; `TypeError` for what is not
-    callable.
-    **Source:** mlax, `Parallel` and `ParallelRng`.
-
-    >>> import jax, jax.numpy as jnp
-    >>> from matrinox.nn.linear import Dense
-    >>> k0, k1 = jax.random.split(jax.random.key(0))
-    >>> layer = Parallel([Dense(p=2, q=3, n=4, key=k0), Dense(p=5, q=1, n=4, key=k1)])
-    >>> y, z = layer((jnp.ones((2, 4, 4)), jnp.ones((5, 4, 4))))
-    >>> y.shape, z.shape
-    ((3, 4, 4), (1, 4, 4))
-    """
-
-    layers: tuple[Layer, ...]
-
-    def __init__(self, layers: Sequence[Layer]):
-        self.layers = tuple(layers)
-        require_callable(self.children())
-        self.passes("", None)
-
-    def __call__(
-        self,
-        x: tuple[PyTree, ...] | list[PyTree],
-        state: eqx.nn.State | None = None,
-        *,
-        key: PRNGKeyArray | None = None,
-    ) -> Any:
-        """Applies each layer to its input; `state` is passed to, and updated by, the stateful ones in turn.
-
-        **Arguments:** `x`: a tuple or list with what each layer takes; `state`: needed if a layer is stateful; `key`:
-        split over the layers.
-        **Returns:** a tuple with what each layer gives, `(outputs, state)` if `state` was given.
-        **Raises:** `ContractError` if there is not one input for each layer; `ValueError` if a layer is stateful and
-        `state` is missing.
-        """
-        if len(x) != len(self.layers):
-            raise refusal_of(
-                f"Parallel got x as {counted(len(x), 'input')}; it takes {len(self.layers)}, one for each layer.",
-                sys._getframe(1),
-                self,
-            )
-        outputs, after = _outputs(self.children(), x, state, key)
-        return tuple(outputs) if state is None else (tuple(outputs), after)
-
-    def children(self) -> Mapping[str, Layer]:
-        """The layers, by their path from here."""
-        return {f"layers[{index}]": layer for index, layer in enumerate(self.layers)}
-
-    def passes(self, path: str, came: Flow) -> Flow:
-        """What each layer gives of what came; raises `ContractError` where they do not fit."""
-        name = layer_name(path, self)
-        if isinstance(came, Told):
-            raise ContractError(f"{name} takes {counted(len(self.layers), 'input')}, but {came}: it is one array.")
-        if came is not None and len(came.parts) != len(self.layers):
-            raise ContractError(f"{name} takes {counted(len(self.layers), 'input')}, but {came}.")
-        parts = (None,) * len(self.layers) if came is None else came.parts
-        children = zip(self.children().items(), parts, strict=True)
-        given = tuple(pass_through(_joined(path, where), child, part) for (where, child), part in children)
-        return Several(name, given)
-
-    def demands(self) -> Axes | None:
-        """Nothing: it takes several arrays."""
-        return None
-
-
-@contract
 class _Sum(Composite):
     def _call(self, x: PyTree, state: eqx.nn.State | None, key: PRNGKeyArray | None) -> Any:
         children = self.children()
-        outputs, after = _outputs(children, (x,) * len(children), state, key)
+        outputs, after = call_children(children, (x,) * len(children), state, key)
         total = self._added(x, outputs)
         return total if state is None else (total, after)
 
@@ -178,10 +108,12 @@ class _Sum(Composite):
         for name, child in self.children().items():
             due = demands(child)
             if due is not None and came is None:
-                came = Told(layer_name(_joined(path, name), child), due, "takes")
+                came = Told(layer_name(f"{path}.{name}".removeprefix("."), child), due, "takes")
             elif due is not None and isinstance(came, Told):
                 came = replace(came, axes=refined(came.axes, due))
-        parts = [pass_through(_joined(path, name), child, came) for name, child in self.children().items()]
+        parts = [
+            pass_through(f"{path}.{name}".removeprefix("."), child, came) for name, child in self.children().items()
+        ]
         if self._adds_input():
             parts.insert(0, Told("x", came.axes, "is") if isinstance(came, Told) else came)
         told: list[Told] = []
@@ -303,17 +235,6 @@ class BranchSum(_Sum):
         return {f"branches[{index}]": branch for index, branch in enumerate(self.branches)}
 
 
-def _outputs(
-    children: Mapping[str, Layer], inputs: Sequence[Any], state: eqx.nn.State | None, key: PRNGKeyArray | None
-) -> tuple[list[Any], eqx.nn.State | None]:
-    require_state(children, state)
-    outputs = []
-    for child, x, child_key in zip(children.values(), inputs, split_key(key, len(children)), strict=True):
-        y, state = call_child(child, x, state, child_key)
-        outputs.append(y)
-    return outputs, state
-
-
 def _difference(shape: tuple[int, ...], due: tuple[int, ...]) -> str | None:
     if len(shape) != len(due):
         return f"it has {counted(len(shape), 'axis', 'axes')}, not {len(due)}"
@@ -330,7 +251,3 @@ def _merged(axes: Sequence[Axes]) -> Axes | None:
     for other in axes[1:]:
         merged = refined(merged, other)
     return merged
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

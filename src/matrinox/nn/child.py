@@ -1,7 +1,7 @@
 """How a layer that holds others calls them: each with the state and the key that it takes, and no more."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -47,6 +47,21 @@ def call_child(
     if is_stateful(layer):
         return layer(x, state=state, **options)
     return layer(x, **options), state
+
+
+def call_children(
+    children: Mapping[str, Layer], inputs: Sequence[Any], state: eqx.nn.State | None, key: PRNGKeyArray | None
+) -> tuple[list[Any], eqx.nn.State | None]:
+    """What each layer gives of its own input, and the state behind all of them; the key is split over them.
+
+    **Raises:** `ValueError` if a layer is stateful and `state` is missing.
+    """
+    require_state(children, state)
+    outputs = []
+    for child, x, child_key in zip(children.values(), inputs, split_key(key, len(children)), strict=True):
+        y, state = call_child(child, x, state, child_key)
+        outputs.append(y)
+    return outputs, state
 
 
 def require_callable(children: Mapping[str, Any]) -> None:
