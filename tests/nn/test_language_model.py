@@ -37,6 +37,8 @@ def test_tied_logits_have_variance_1_at_first():
     logits = np.asarray(model(jnp.arange(2000)))
     others = logits[~np.eye(2000, dtype=bool)]
     np.testing.assert_allclose(np.var(others), 1, rtol=0.05)
+    # That of the token itself, where it is handed on, is the norm of its row.
+    np.testing.assert_allclose(np.diag(logits).mean(), 6, rtol=0.05)
 
 
 def test_distributions_over_the_tokens_give_what_their_ids_give():

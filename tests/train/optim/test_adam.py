@@ -32,7 +32,8 @@ def test_adamw_decays_as_that_of_pytorch_where_nothing_is_said():
     [
         ({"b1": 1.0}, r"`b1` \(=1.0\) must be from 0 to below 1"),
         ({"b2": -0.1}, r"`b2` \(=-0.1\) must be from 0 to below 1"),
-        ({"eps": 0.0}, r"`eps` \(=0.0\) must be positive"),
+        ({"eps": 0.0}, r"`eps` \(=0.0\) must be positive and finite"),
+        ({"eps": float("inf")}, r"`eps` \(=inf\) must be positive and finite"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting, match):

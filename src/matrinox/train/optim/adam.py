@@ -1,5 +1,6 @@
 """Steps of a size that does not depend on that of the gradients: `Adam` and `AdamW`."""
 
+import math
 from dataclasses import dataclass
 
 import optax
@@ -13,7 +14,8 @@ class Adam(Optimiser):
 
     **Arguments:** as for `Optimiser`, of which `weight_decay` is decoupled here too; `b1`, `b2`: what stays of the two
     means from step to step; `eps`: added to the root.
-    **Raises:** as `Optimiser`; `ValueError` for a mean not from 0 to below 1, and an `eps` that is not positive.
+    **Raises:** as `Optimiser`; `ValueError` for a mean not from 0 to below 1, and an `eps` that is not
+    positive and finite.
     **Source:** Kingma and Ba 2015, arXiv 1412.6980; `optax.adam`.
     """
 
@@ -25,8 +27,8 @@ class Adam(Optimiser):
         super().__post_init__()
         require_decay("b1", self.b1)
         require_decay("b2", self.b2)
-        if not self.eps > 0:
-            raise ValueError(f"`eps` (={self.eps}) must be positive: 1e-8 is common.")
+        if not 0 < self.eps < math.inf:
+            raise ValueError(f"`eps` (={self.eps}) must be positive and finite: 1e-8 is common.")
 
     def direction(self) -> optax.GradientTransformation:
         """Mean over root mean square."""
