@@ -25,7 +25,7 @@ class LanguageModel(eqx.Module):
     of them, transformers with `causal=True`, recurrent layers, positions and what takes each token by itself all step.
 
     Without a head the read-out is tied: logits are `embedding.attend(h) / √(p·n·n)`, of variance 1 at first. Where the
-    body hands the tokens on, as a `Residual` does, that of the token itself is about √(p·n·n), which has to be unlearnt.
+    body hands a token on, as a `Residual` does, the token's own is about √(p·n·n) at first, and has to be unlearnt.
 
     **Arguments:** `embedding`: the tokens' rows; `body`: `(*batch, t, p, n, n)` to the same, or to what the head takes;
     `head`: a layer to `(*batch, t, vocabulary)`, such as `FlattenLinear` with `features=vocabulary`, or `None` to read
