@@ -38,7 +38,7 @@ def test_targets_have_the_type_of_their_column_and_need_not_be(written):
     assert read_csv(path, fit_csv(path, missing=missing)).targets is None
     assert read_csv(path, fit_csv(path, missing=missing, target="age")).targets.dtype == np.int32
     floats = read_csv(path, fit_csv(path, missing=missing, target="age", types={"age": "float"}), name="ages")
-    assert (floats.targets.dtype, floats.targets.tolist(), floats.name) == (np.float32, [30, 40, 50], "ages")
+    assert (floats.targets.dtype, floats.targets.tolist(), floats.name) == (np.float32, [[30], [40], [50]], "ages")
 
 
 def test_ids_alone_are_integers_and_beside_numbers_are_numbers(written):

@@ -48,7 +48,7 @@ class CsvFile(Stream):
         """The examples in order, in pieces, from the example `first` on.
 
         **Arguments:** `first`: from 0 to the number of examples.
-        **Returns:** an iterator of inputs `(some, features)` and targets `(some,)` or `None`.
+        **Returns:** an iterator of inputs `(some, features)` and targets `(some,)`, `(some, 1)` or `None`.
         """
         if first >= self._count:
             return
@@ -69,7 +69,7 @@ def read_csv(path: PathLike, schema: CsvSchema, *, name: str | None = None) -> D
     """The examples in a CSV file, read into memory.
 
     **Arguments:** `path`, `schema`, `name`: as `CsvFile` takes them.
-    **Returns:** a data set of inputs `(examples, features)` and targets `(examples,)` or `None`.
+    **Returns:** a data set of inputs `(examples, features)` and targets `(examples,)`, `(examples, 1)` or `None`.
     **Raises:** as `CsvFile`; `ValueError` for a file without rows.
     """
     stream = CsvFile(path, schema, name=name)
@@ -130,7 +130,7 @@ def _batch_of(path: PathLike, schema: CsvSchema, rows: list[Row]) -> Batch:
         return inputs, None
     column = schema.columns[schema.target]
     targets = [_value(path, row, schema.target, schema) for row in rows]
-    return inputs, np.array(targets, np.float32 if column.kind == "float" else np.int32)
+    return inputs, np.array(targets, np.int32) if column.kind != "float" else np.array(targets, np.float32)[:, None]
 
 
 def _value(path: PathLike, row: Row, number: int, schema: CsvSchema) -> float:

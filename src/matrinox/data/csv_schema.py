@@ -49,8 +49,8 @@ class CsvSchema:
     """How the rows of a CSV file become examples; `fit_csv` makes one, and files of the same columns share it.
 
     Inputs are float32 `(examples, features)`, which rounds integers beyond 2²⁴, or int32 where every input column is of
-    ids. Targets are int32 `(examples,)` for integers and categories, as class numbers are, float32 for floats, and
-    `None` without a target.
+    ids. Targets are int32 `(examples,)` for integers and categories, as class numbers are, float32 `(examples, 1)` for
+    floats, as a regression takes them, and `None` without a target.
 
     **Arguments:** `columns`: all of them, in order; `target`: the number of the target's column, or `None`; `header`:
     whether the first row has the names; `delimiter`: between fields; `missing_words`: fields that count as missing.
