@@ -95,9 +95,10 @@ def reproduce(
     as for `fit`; `should_stop`, `mesh`: as for `fit`, also in several processes, of which one writes.
     **Returns:** what was written.
     **Raises:** `ValueError` for an unknown name, a seed out of range, or a run to go on with that is another;
-    `FileExistsError` if the folder holds a run and neither `resume` nor `overwrite` is given; `ImportError` if the data
-    set's library is missing; `OSError` or `ModelFileError` if a file cannot be written; `KeyboardInterrupt`, saying
-    what was written, if stopped before there was a model, or while the last one was scored.
+    `FileExistsError` if the folder holds a run and neither `resume` nor `overwrite` is given, or one that has ended and
+    lost its last state and `resume` is; `ImportError` if the data set's library is missing; `OSError` or
+    `ModelFileError` if a file cannot be written; `KeyboardInterrupt`, saying what was written, if stopped before there
+    was a model, or while the last one was scored.
     """
     row = name if isinstance(name, Entry) else entry(name)
     if not 0 <= seed < 2**32:
@@ -106,8 +107,14 @@ def reproduce(
             "of these."
         )
     target = Path(folder)
+    model_file, log_file = target / MODEL_FILE, target / LOG_FILE
 
     def refuse_to_overwrite() -> None:
+        if resume and log_file.exists() and not (target / CHECKPOINT_FILE).exists():
+            raise FileExistsError(
+                f"{str(target)!r} holds a run without its last state, {CHECKPOINT_FILE}: there is nothing to go on "
+                "from; overwrite it, or choose another folder."
+            )
         if (present := files_of_run(target)) and not (resume or overwrite):
             raise FileExistsError(
                 f"{str(target)!r} holds a run ({', '.join(each.name for each in present)}): resume it, overwrite it, "
@@ -115,7 +122,6 @@ def reproduce(
             )
 
     in_main(refuse_to_overwrite)
-    model_file, log_file = target / MODEL_FILE, target / LOG_FILE
     try:
         data = splits_of(row.data)
         model_key, fit_key = jax.random.split(jax.random.key(seed))

@@ -65,6 +65,7 @@ def test_help_of_a_command_tells_its_options(command, capsys):
         (["plot", "runs/one", "--out", "curves.pdf"], "--out (=curves.pdf) must end with .png"),
         (["compare", "a", "b", "--out", "curves"], "--out (=curves) must end with .png"),
         (["train", "cnn-digits", "--steps", "-1"], "--steps (=-1) must be at least 1"),
+        (["train", "cnn-digits", "--steps", "0"], "--steps (=0) must be at least 1"),
         (["eval", "cnn-digits", "--part", "tets"], "invalid choice 'tets' for argument '--part'"),
         (["list", "everything"], "`matrinox list` does not take 'everything': leave it out"),
         (

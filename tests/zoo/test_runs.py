@@ -93,10 +93,15 @@ def test_a_run_is_neither_overwritten_nor_gone_on_with_unasked(runs, quick, tmp_
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(FileExistsError, match=r"holds a run \(log\.json.*\): resume it, overwrite it, or"):
         reproduce(quick, seed=0, folder=folder)
-    with pytest.raises(ValueError, match="is of another run: its key is"):
+    with pytest.raises(ValueError, match=r"is of another run: its seed is '0', and here it is '1'; its key is"):
         reproduce(quick, seed=1, folder=folder, resume=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert reproduce(quick, seed=1, folder=folder, overwrite=True).run.seed == 1
+    (folder / "checkpoint.safetensors").unlink()
+    with pytest.raises(
+        FileExistsError, match=r"without its last state, checkpoint\.safetensors: there is nothing to go"
+    ):
+        reproduce(quick, seed=1, folder=folder, resume=True)
 
 
 def test_an_unknown_entry_names_the_nearest(tmp_path):

@@ -35,7 +35,9 @@ class Train(Command):
     """Seed of the initial weights and of the order of examples; the split of the data is the same for all."""
     out: Annotated[str, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: runs/NAME)")] = ""
     """Where to write."""
-    steps: Annotated[int, tyro.conf.arg(help_behavior_hint="(default: as in the model's recipe)")] = 0
+    steps: Annotated[
+        int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: as in the model's recipe)")
+    ] = None
     """How many steps to train, for a shorter or a longer run."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with the run in FOLDER, however it ended, to the weights and the log of a run without a break."""
@@ -53,7 +55,7 @@ class Train(Command):
     def __call__(self) -> None:
         """Runs the command."""
         row = entry_named(self.name)
-        if self.steps < 0:
+        if self.steps is not None and self.steps < 1:
             raise UsageError(f"--steps (={self.steps}) must be at least 1: leave it out for the model's own recipe")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"--seed (={self.seed}) must be from 0 to 4294967295: JAX takes 32 bits of a seed")
@@ -80,7 +82,7 @@ class Train(Command):
             join_processes(self.processes, self.process, self.coordinator)
 
     def _run(self, row: Entry, mesh: dict[str, int] | None) -> None:
-        if self.steps:
+        if self.steps is not None:
             row = dataclasses.replace(row, recipe=dataclasses.replace(row.recipe, steps=self.steps))
         folder = Path(self.out or Path("runs") / row.name)
         # One looks for all: what others saw might be its own first files.

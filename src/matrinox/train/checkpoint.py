@@ -50,7 +50,7 @@ class Checkpoints:
     does not rebuild is written as a plain tree, which `matrinox.load` takes with `like=`; the note `plain` says why.
 
     **Arguments:** `folder`: made if need be; `every`: after how many rounds the state is written, and always behind the
-    last; `notes`: the writer's own words, for the header of the best model's file.
+    last; `notes`: the writer's own words, for the headers of both files.
     **Raises:** `ValueError` if `every` is below 1.
     """
 
@@ -109,6 +109,7 @@ class Checkpoints:
         """
         told = _told(progress)
         notes = {
+            **self.notes,
             "step": str(int(state.step)),
             "run": json.dumps(run),
             "seconds": str(progress.seconds),
@@ -132,6 +133,9 @@ class Checkpoints:
             raise ValueError(f"{str(self.last)!r} must be the checkpoint of a run, and is none: choose another folder.")
         due = json.loads(json.dumps(run))
         if differences := _differences(json.loads(notes["run"]), due):
+            # The writer's own words say it best, such as the seed of which a key was made.
+            own = {name: notes.get(name) for name in self.notes}
+            differences = [*_differences(own, dict(self.notes)), *differences]
             raise ValueError(
                 f"{str(self.last)!r} is of another run: {'; '.join(differences)}. Go on as the same, or begin anew "
                 "in another folder."
