@@ -40,6 +40,12 @@ def test_values_that_do_not_vary_are_explained_by_what_is_exact_alone():
     assert reported(Denoising(), (wrong, (values, counts)))["explained_variance"] == 0
 
 
+def test_outputs_that_are_not_finite_explain_nothing_and_nothing_counted_has_no_figure():
+    values, counts = jnp.linspace(0, 1, 12).reshape(3, 4), jnp.ones((3, 4), bool)
+    for outputs, counted in ((jnp.full((3, 4), jnp.nan), counts), (values, ~counts)):
+        assert np.isnan(list(reported(Denoising(), (outputs, (values, counted))).values())).all()
+
+
 def test_logits_are_compared_and_explained_as_probabilities():
     values = jnp.array([[0.0, 1.0, 1.0, 0.0]])
     logits = jnp.array([[-1.0, 2.0, 1.0, 0.5]])

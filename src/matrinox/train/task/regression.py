@@ -114,4 +114,5 @@ def spread(total: np.ndarray, square: np.ndarray, count: np.ndarray) -> np.ndarr
     **Arguments:** `total`, `square`: sums of t and of t² in float64; `count`: how many; NaN of none.
     """
     spread = square - np.square(total) / np.maximum(count, 1)
-    return np.where(count == 0, np.nan, np.where(spread > _LEAST_SPREAD * square, spread, 0))
+    # So compared, a NaN stays.
+    return np.where(count == 0, np.nan, np.where(spread <= _LEAST_SPREAD * square, 0, spread))
