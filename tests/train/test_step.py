@@ -191,6 +191,20 @@ def test_each_step_draws_its_own_dropout_and_its_own_augmentation(linear):
     assert len(drawn) == len(set(drawn)) == 6
 
 
+@pytest.mark.parametrize("by", [np.zeros(2, np.float32), jnp.zeros(2)], ids=["numpy", "jax"])
+def test_an_augmentation_may_be_a_module_that_holds_arrays(linear, blobs, rows, by):
+    class Scaled(eqx.Module):
+        by: np.ndarray | jax.Array
+
+        def __call__(self, key, inputs):
+            return self.by * inputs
+
+    blind = Stepper(TASK, optax.sgd(1.0), augment=(Scaled(by),))
+    state, _ = blind.steps(blind.start(linear(2, 3), key=jax.random.key(0)), blobs, rows, 2)
+    assert not state.model.weight.any()
+    assert state.model.bias.any()
+
+
 def test_augmentation_changes_what_the_model_sees(linear):
     stepper = Stepper(TASK, optax.sgd(1.0), augment=(lambda key, inputs: 0 * inputs,))
     blind, *_ = stepper.step(

@@ -1,5 +1,6 @@
 """One step of training, and many in one compiled call."""
 
+import dataclasses
 import functools
 import inspect
 from dataclasses import dataclass
@@ -130,7 +131,9 @@ class Stepper:
         there = len(jax.tree.leaves(batches)[0])
         if not isinstance(count, Tracer) and not 0 <= count <= there:
             raise ValueError(f"`count` (={count}) must be from 0 to the {there} minibatches: give one for each step.")
-        return _steps(self, state, data, batches, jnp.asarray(count, jnp.int32))
+        # An augmentation may hold arrays, as a module does, which a compiled program is given and not built on.
+        plain = dataclasses.replace(self, augment=())
+        return _steps(plain, self.augment, state, data, batches, jnp.asarray(count, jnp.int32))
 
     def _parted(self, inputs: PyTree, targets: PyTree) -> tuple[PyTree, PyTree]:
         arrays = jax.tree.map(jnp.asarray, (inputs, targets))
@@ -234,8 +237,9 @@ def takes_key(model: Any) -> bool:
 
 @eqx.filter_jit
 def _steps(
-    stepper: Stepper, state: TrainState, data: Examples | None, batches: PyTree, count: Array
+    stepper: Stepper, augment: PyTree, state: TrainState, data: Examples | None, batches: PyTree, count: Array
 ) -> tuple[TrainState, Taken]:
+    stepper = dataclasses.replace(stepper, augment=augment)
     batches = jax.tree.map(jnp.asarray, batches)
     steps = jax.tree.leaves(batches)[0].shape[0]
     arrays, rest = eqx.partition(state, eqx.is_array)
