@@ -84,6 +84,15 @@ def test_a_vector_of_0_or_of_any_size_gives_finite_values_and_slopes():
     assert np.isfinite(jax.jit(jax.grad(info_nce))(first, second)).all()
 
 
+def test_a_vector_that_is_not_finite_has_no_direction():
+    second = jnp.eye(3)
+    for wrong in (jnp.nan, jnp.inf):
+        first = jnp.eye(3).at[1, 0].set(wrong)
+        assert np.isnan(cosine_distance(first, second, reduction="none")).tolist() == [False, True, False]
+        assert np.isnan(cosine_similarities(first, second)).all(axis=1).tolist() == [False, True, False]
+        assert np.isnan(info_nce(first, second))
+
+
 def test_neither_the_length_of_vectors_nor_the_order_of_pairs_matters(x64):
     first, second, order = draw(0, 5, 3), draw(1, 5, 3), np.array([3, 1, 4, 0, 2])
     lengths = np.arange(1.0, 6)[:, None]

@@ -85,7 +85,8 @@ def _unit(x: Array) -> Array:
     """Vectors of length 1, `(*batch, features)`; a vector of 0 stays, and its slope is 0."""
     # The direction does not depend on the length, so that this has no slope.
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
-    some = largest > 0
+    # NaN is some: as a vector of 0, a model that says nothing else would have a loss.
+    some = largest != 0
     # Brought near 1 first: the square of a small or large entry would be 0 or ∞.
     x = jnp.where(some, x, 0) / jnp.where(some, largest, 1)
     square = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
