@@ -99,10 +99,10 @@ def test_a_config_of_rotation_does_what_the_function_does(x):
 
 
 def test_options_of_rotation_that_are_none_are_refused(x):
-    with pytest.raises(ValueError, match=r"`side` \(='lft'\) must be one of both, left, right: did you mean 'left'"):
-        rotate_neurons(KEY, x, side="lft")
-    with pytest.raises(ValueError, match=r"`one_per` \(='neurone'\) must be one of example, neuron: .* 'neuron'"):
-        rotate_neurons(KEY, x, one_per="neurone")
+    with pytest.raises(ContractError, match=r"side as 'lft'.*'both' or 'left' or 'right': did you mean 'left'"):
+        rotate_neurons(KEY, x, side="lft")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ContractError, match=r"one_per as 'neurone'.*'example' or 'neuron': did you mean 'neuron'"):
+        rotate_neurons(KEY, x, one_per="neurone")  # pyright: ignore[reportArgumentType]
     for make in (lambda: Rotation(angle=0.0), lambda: rotate_neurons(KEY, x, angle=0.0)):
         with pytest.raises(ValueError, match=r"`angle` \(=0\.0\) must be above 0"):
             make()

@@ -9,12 +9,11 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
-from matrinox.contract.nearest import nearest
 from matrinox.data.ssl.masks import block_mask
 from matrinox.functional.precision import widen
 from matrinox.io.config import check_config
 
-_AXES = {"across": -2, "down": -3}
+Axis = Literal["across", "down"]
 
 
 @contract
@@ -57,23 +56,20 @@ def crop_images(
 
 @contract
 def flip_images(
-    key: PRNGKeyArray, images: Float[AnyArray, "*batch h w c"], *, axis: str = "across", probability: float = 0.5
+    key: PRNGKeyArray, images: Float[AnyArray, "*batch h w c"], *, axis: Axis = "across", probability: float = 0.5
 ) -> Float[Array, "*batch h w c"]:
     """Mirrors each image, or leaves it.
 
     **Arguments:** `key`; `images`: `(*batch, h, w, c)`, for each of which a draw decides; `axis`: `"across"` changes
     left and right, `"down"` top and bottom; `probability`: of being mirrored, from 0 to 1.
     **Returns:** `(*batch, h, w, c)`.
-    **Raises:** `ContractError` if `images` has fewer than three axes; `ValueError` for another `axis`, or if
+    **Raises:** `ContractError` if `images` has fewer than three axes, and for another `axis`; `ValueError` if
     `probability` is outside.
     """
-    if axis not in _AXES:
-        close = nearest(axis, _AXES)
-        raise ValueError(f"`axis` (={axis!r}) must be one of {', '.join(_AXES)}: did you mean {close!r}?")
     _check_probability(probability)
     images = jnp.asarray(images)
     mirrored = jax.random.bernoulli(key, probability, images.shape[:-3])
-    return jnp.where(mirrored[..., None, None, None], jnp.flip(images, _AXES[axis]), images)
+    return jnp.where(mirrored[..., None, None, None], jnp.flip(images, -2 if axis == "across" else -3), images)
 
 
 @contract
@@ -157,7 +153,7 @@ class Flip:
     **Raises:** `ValueError` for another `axis`, or if `probability` is no number or outside.
     """
 
-    axis: Literal["across", "down"] = "across"
+    axis: Axis = "across"
     probability: float = 0.5
 
     def __post_init__(self):

@@ -8,12 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
-from matrinox.contract.nearest import nearest
 from matrinox.functional.precision import exact_product, widen
 from matrinox.io.config import check_config
 
-_SIDES = ("both", "left", "right")
-_ONE_PER = ("example", "neuron")
+Side = Literal["both", "left", "right"]
+OnePer = Literal["example", "neuron"]
 
 
 @contract
@@ -21,8 +20,8 @@ def rotate_neurons(
     key: PRNGKeyArray,
     x: Float[AnyArray, "batch *rest p n n"],
     *,
-    side: str = "both",
-    one_per: str = "example",
+    side: Side = "both",
+    one_per: OnePer = "example",
     angle: float | None = None,
     reflect: bool = False,
 ) -> Float[Array, "batch *rest p n n"]:
@@ -36,13 +35,9 @@ def rotate_neurons(
     in radians, of a turn in one random plane; `None` for any rotation; `reflect`: whether half of the rotations are
     improper, so that they are uniform on O(n).
     **Returns:** `(batch, *rest, p, n, n)`, of the dtype of `x`; half precision is turned in float32.
-    **Raises:** `ContractError` if the matrices are not square or the batch axis is missing; `ValueError` for another
-    `side` or `one_per`, or an `angle` that is not above 0.
+    **Raises:** `ContractError` if the matrices are not square or the batch axis is missing, and for another `side` or
+    `one_per`; `ValueError` for an `angle` that is not above 0.
     """
-    for name, value, choices in (("side", side, _SIDES), ("one_per", one_per, _ONE_PER)):
-        if value not in choices:
-            close = nearest(value, choices)
-            raise ValueError(f"`{name}` (={value!r}) must be one of {', '.join(choices)}: did you mean {close!r}?")
     _check_angle(angle)
     wide, n = widen(x), x.shape[-1]
     drawn = x.shape[:1] if one_per == "example" else x.shape[:-2]
@@ -71,8 +66,8 @@ class Rotation:
     **Raises:** `ValueError` for a value of another type, or an `angle` that is not above 0.
     """
 
-    side: Literal["both", "left", "right"] = "both"
-    one_per: Literal["example", "neuron"] = "example"
+    side: Side = "both"
+    one_per: OnePer = "example"
     angle: float | None = None
     reflect: bool = False
 
