@@ -32,9 +32,12 @@ class Figures:
     def of(log: RunLog) -> "Figures":
         """The figures of a log.
 
-        **Raises:** `ValueError` for a log of fewer than two runs, of which no spread can be given.
+        **Raises:** `ValueError` for a log of fewer than two runs, of which no spread can be given, or of none that has
+        an accuracy.
         """
         runs = log.runs
+        if any("accuracy" not in score.figures for run in runs for score in (run.validation, run.test)):
+            raise ValueError(f"the log of {log.name!r} has no accuracy, which a card tells: publish a classification.")
         if len(runs) < 2:
             raise ValueError(f"the log holds {len(runs)} runs, and a spread takes 2 at least: train with more seeds.")
         test = tuple(run.test.figures["accuracy"] for run in runs)
@@ -128,14 +131,15 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     **Raises:** `OSError` if it cannot be read; `ValueError` if it is not such a card.
     """
     with open(path, "rb") as file:
-        table = tomllib.load(file)
+        data = file.read()
     try:
+        table = tomllib.loads(data.decode())
         measured: dict[str, Any] = table["figures"]
         figures: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in measured.items()
         }
         return Card(**{**table, "figures": Figures(**figures), "weights": Weights(**table["weights"])})
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)!r} is not the card of a model: {error}") from error
 
 

@@ -80,7 +80,7 @@ def test_a_run_stopped_again_and_again_ends_as_one_that_never_was(network, blobs
 
 
 def test_patience_counts_the_rounds_before_a_stop(linear, blobs, tmp_path):
-    """A rate of next to nothing: no round beats the first by more than its digits, or every one does."""
+    """At a rate so high, four rounds pass without a better one; the run is cut in the last of them."""
     recipe = Recipe(steps=60, batch=8, steps_per_round=2, patience=4, optimiser=AdamW(learning_rate=20.0))
     whole = fit(linear(2, 3), blobs, blobs, recipe, key=KEY)
     assert whole.reason == "patience"

@@ -39,6 +39,12 @@ def test_figures_of_one_seed_are_refused():
         Figures.of(log_of(run(0, 0.9, 0.5)))
 
 
+def test_figures_without_an_accuracy_are_refused():
+    losses = dataclasses.replace(run(0, 0.9, 0.5), test=Score({"loss": 0.5}))
+    with pytest.raises(ValueError, match="the log of 'a' has no accuracy, which a card tells"):
+        Figures.of(log_of(losses, run(1, 0.8, 0.6)))
+
+
 def test_the_weights_are_chosen_by_validation_never_by_test():
     weights = Weights.of(log_of(run(0, 0.8, 0.99, loss=0.5), run(1, 0.9, 0.5, loss=0.45), run(2, 0.9, 0.6, loss=0.4)))
     assert weights == Weights(2, f"{2:064x}", 0.9, 0.6)
@@ -57,9 +63,9 @@ def test_a_card_leaves_out_what_is_not_set_and_holds_configs_in_lists(tmp_path):
     assert read_card(tmp_path / "card.toml").recipe == due
 
 
-@pytest.mark.parametrize("text", ["", 'name = "a"', "[figures]\nseeds = [1]\n[weights]\nseed = 1"])
+@pytest.mark.parametrize("text", ["", "name =", "\xff", 'name = "a"', "[figures]\nseeds = [1]\n[weights]\nseed = 1"])
 def test_read_card_refuses_another_toml(text, tmp_path):
-    (tmp_path / "card.toml").write_text(text)
+    (tmp_path / "card.toml").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=r"card\.toml' is not the card of a model"):
         read_card(tmp_path / "card.toml")
 

@@ -50,7 +50,7 @@ class Score:
 class Run:
     """One run of one seed, and its best model by validation: hash of the file's arrays, scores.
 
-    `seconds` are those of the whole run, with reading data, building, compiling, saving and evaluating.
+    `seconds` are those of `fit`, with compiling, saving and evaluating, and of all runs that it went on from.
 
     **Raises:** `ValueError` if the columns of `rounds` are not of one length.
     """
