@@ -86,8 +86,8 @@ def reproduce(
     """Trains an entry from one seed, and leaves the run in a folder.
 
     `model.safetensors` is the best model by validation loss so far, `checkpoint.safetensors` what the next step depends
-    on, `log.jsonl` grows with the run, and `log.json` is written at its end. Ctrl-C, or `should_stop`, ends the run
-    early, with a log that says `interrupted`.
+    on, `log.jsonl` grows by a line with each round and epoch, and `log.json` is written at its end. Ctrl-C, or
+    `should_stop`, ends the run early, with a log that says `interrupted`.
 
     **Arguments:** `name`: of the entry, or a row of your own; `seed`: of weights, order, shifts and dropout, not of the
     split, from 0 to 2³² − 1; `folder`: where to write, made if need be; `resume`: goes on with the run in it, however
