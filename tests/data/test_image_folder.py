@@ -122,11 +122,15 @@ def test_folders_without_classes_or_images_are_refused(folder):
         ImageFolder(folder / "missing")
 
 
-def test_what_is_no_image_is_named(folder):
+def test_what_is_no_image_is_named(folder, monkeypatch):
     whole = (folder / "dog" / "4.PNG").read_bytes()
     (folder / "dog" / "4.PNG").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"4\.PNG' is no image that can be read, or damaged \(.*\): mend or remove"):
         ImageFolder(folder).gather(np.array([4]))
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+        with pytest.raises(ValueError, match=r"3\.PNG' is no image that can be read.*exceeds limit of 8 pixels"):
+            ImageFolder(folder, size=(2, 2)).gather(np.array([3]))
     (folder / "dog" / "4.PNG").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"4\.PNG' is no image that can be read"):
         ImageFolder(folder)

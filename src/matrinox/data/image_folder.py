@@ -127,8 +127,8 @@ class ImageFolder(Source):
         try:
             with self._pillow.Image.open(file) as image:
                 yield image
-        # Pillow raises the second for damaged chunks of PNG.
-        except (OSError, SyntaxError) as error:
+        # Pillow raises the second for damaged chunks of PNG, the third for more pixels than it holds for safe.
+        except (OSError, SyntaxError, self._pillow.Image.DecompressionBombError) as error:
             raise ValueError(
                 f"{os.fspath(file)!r} is no image that can be read, or damaged ({error}): mend or remove the file."
             ) from error
