@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from matrinox.inspect.lens_activations import activations_of
+from matrinox.nn.child import takes_key
 from matrinox.paths import show
 from matrinox.train.state import TrainState
-from matrinox.train.step import Stepper, takes_key
+from matrinox.train.step import Stepper
 
 
 def first_not_finite(stepper: Stepper, state: TrainState, inputs: PyTree, targets: PyTree) -> str:

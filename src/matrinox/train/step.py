@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import inspect
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from jaxtyping import Float, Integer, PRNGKeyArray, PyTree
 from matrinox.contract import AnyArray, contract
 from matrinox.data.augment.turns import Augmentation, augmented
 from matrinox.data.examples import Examples
+from matrinox.nn.child import takes_key
 from matrinox.train.freeze import Frozen
 from matrinox.train.precision import cast, in_bfloat16
 from matrinox.train.recipe import Recipe
@@ -224,15 +224,6 @@ def call_model(
         return model(inputs, **options), None
     # A State that a layer has changed may not be used again, and the caller's is the caller's.
     return model(inputs, jax.tree.map(lambda leaf: leaf, state), **options)
-
-
-def takes_key(model: Any) -> bool:
-    """Whether a model's call has an argument `key`."""
-    try:
-        parameters = inspect.signature(model).parameters
-    except (TypeError, ValueError):
-        return True
-    return "key" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
 @eqx.filter_jit
