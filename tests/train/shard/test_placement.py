@@ -32,9 +32,8 @@ def curves():
     """By model and mesh, what `curves.py` writes."""
     environment = {
         **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     command = [sys.executable, str(Path(__file__).parent / "curves.py")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)

@@ -37,9 +37,8 @@ def two_processes(folder: Path, *options: tuple[str, ...]) -> list[tuple[int, st
     coordinator = f"127.0.0.1:{free_port()}"
     environment = {
         **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
         "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     with contextlib.ExitStack() as stack:
         running = []
