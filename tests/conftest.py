@@ -1,10 +1,14 @@
 """Fixtures that every room's tests share."""
 
 import gc
+from contextlib import contextmanager
 
 import jax
 import pytest
 from jax._src import compiler
+
+# JAX takes compiler options for one program, and tests need them for all.
+users_options = compiler.get_compile_options
 
 
 @pytest.fixture
@@ -44,26 +48,35 @@ def quick_options():
     return options
 
 
+@contextmanager
+def compiling(quickly, options):
+    def quick(*args, env_options_overrides=None, **kwargs):
+        return users_options(*args, env_options_overrides={**options, **(env_options_overrides or {})}, **kwargs)
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", quickly)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "get_compile_options", quick if quickly else users_options)
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def small_programs_are_compiled_quickly(request, quick_options):
     """Most programs of tests run once or twice: to optimise their machine code takes longer than that.
 
-    Benchmarks, and modules marked `optimised`, as they look at what is compiled or train for long, get the programs
-    that users get.
+    Benchmarks, and modules and tests marked `optimised`, as they look at what is compiled, get the programs that users
+    get.
     """
-    if request.path.parent.name == "benchmarks" or request.node.get_closest_marker("optimised") is not None:
+    marked = request.node.get_closest_marker("optimised") is not None
+    with compiling(request.path.parent.name != "benchmarks" and not marked, quick_options):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def programs_of_marked_tests_are_those_of_users(request, quick_options):
+    if request.node.get_closest_marker("optimised") is None:
         yield
         return
-    # JAX takes options for one program; these are for all of the module.
-    usual = compiler.get_compile_options
-
-    def quick(*args, env_options_overrides=None, **kwargs):
-        overrides = {**quick_options, **(env_options_overrides or {})}
-        return usual(*args, env_options_overrides=overrides, **kwargs)
-
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiler, "get_compile_options", quick)
+    with compiling(False, quick_options):
         yield
-    jax.config.update("jax_disable_most_optimizations", before)

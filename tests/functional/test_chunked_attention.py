@@ -8,8 +8,6 @@ from jax.test_util import check_jvp
 
 from matrinox.functional import multihead_attention
 
-pytestmark = pytest.mark.optimised
-
 
 def draw(seed, *shape):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
@@ -47,6 +45,7 @@ def test_forward_derivatives_pass_through_chunks(x64):
     check_jvp(run, functools.partial(jax.jvp, run), tuple(operands))
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("gradient", [False, True], ids=["values", "gradient"])
 def test_4096_tokens_take_an_eighth_of_the_memory_or_less(gradient):
     """As compiled, which is when memory is laid out: the sizes are the same at every run."""

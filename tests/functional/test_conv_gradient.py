@@ -14,8 +14,6 @@ from matrinox.functional import conv_gradient, matrix_conv2d, matrix_conv_transp
 from matrinox.functional.conv_gradient import Geometry, convolve
 from matrinox.params import MatrixParams
 
-pytestmark = pytest.mark.optimised
-
 # Compiling takes all the time, so the compiler need not optimise.
 compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 # What the kernel has besides its size: (3, 2) here, over an input of 7 × 6.

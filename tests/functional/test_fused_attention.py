@@ -10,8 +10,6 @@ from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
 from matrinox.functional import fused_attention, multihead_attention
 
-pytestmark = pytest.mark.optimised
-
 TOKENS = jax.ShapeDtypeStruct((3, 64, 4, 2, 2), jnp.bfloat16)
 
 

@@ -7,8 +7,6 @@ from jax.test_util import check_grads
 from matrinox.contract import ContractError
 from matrinox.functional import selective_scan, selective_step
 
-pytestmark = pytest.mark.optimised
-
 P, S, N, T = 2, 3, 2, 5
 WAYS = [(method, chunk) for method in ("associative", "sequential") for chunk in (None, 3, 8)]
 
@@ -115,6 +113,7 @@ def test_an_empty_batch_gives_an_empty_batch():
         assert (h.shape, y.shape) == ((0, P, S, N, N), (0, T, P, N, N))
 
 
+@pytest.mark.optimised
 def test_chunks_hold_a_part_of_the_states():
     def bytes_of_gradient(chunk):
         shapes = [jax.ShapeDtypeStruct(leaf.shape, jnp.float32) for leaf in given(t=64)]

@@ -12,8 +12,6 @@ import pytest
 from matrinox import nn
 from matrinox.functional import squared_distances
 
-pytestmark = pytest.mark.optimised
-
 # S3: the orders of three things, and the product of any two of them.
 ELEMENTS = list(itertools.permutations(range(3)))
 PRODUCT = np.array([[ELEMENTS.index(tuple(a[i] for i in b)) for b in ELEMENTS] for a in ELEMENTS])

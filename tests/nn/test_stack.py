@@ -10,8 +10,6 @@ from matrinox import io, nn
 from matrinox.contract import AnyArray, ContractError, contract
 from matrinox.paths import find
 
-pytestmark = pytest.mark.optimised
-
 KEYS = jax.random.split(jax.random.key(0), 4)
 X = jax.random.normal(KEYS[3], (2, 2, 3, 3))
 
@@ -167,6 +165,7 @@ def test_half_precision_widens_with_the_first_layer_as_in_turn():
     np.testing.assert_allclose(nn.Stack(layers[:1])(x), layers[0](x), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.optimised
 def test_checkpoint_keeps_less_for_the_gradient():
     x = jnp.ones((64, 4, 3, 3))
 

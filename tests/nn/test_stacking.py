@@ -1,11 +1,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from matrinox.nn.stacking import stacked
-
-pytestmark = pytest.mark.optimised
 
 ROWS = tuple(jnp.asarray(np.random.default_rng(i).normal(size=(2, 3)), jnp.float32) for i in range(3))
 WEIGHTS = jnp.arange(18.0).reshape(3, 2, 3)

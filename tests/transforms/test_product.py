@@ -10,8 +10,6 @@ from matrinox import nn
 from matrinox.contract import ContractError
 from matrinox.transforms import grad, hvp, jacfwd, jvp, vjp
 
-pytestmark = pytest.mark.optimised
-
 
 class Scorer(eqx.Module):
     weight: jax.Array
@@ -111,6 +109,7 @@ def test_hvp_is_the_hessian_times_the_vector(scorer):
     close(hvp(loss, (scorer.weight, X), (None, X))[1], blocks[1][1] @ X)
 
 
+@pytest.mark.optimised
 def test_hvp_costs_a_few_gradients_and_forms_no_hessian(scorer):
     size = 50
     weight = jnp.ones(size)
