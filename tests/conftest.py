@@ -1,6 +1,7 @@
 """Fixtures that every room's tests share."""
 
 import gc
+import os
 from contextlib import contextmanager
 
 import jax
@@ -46,6 +47,16 @@ def quick_options():
     except (jax.errors.JaxRuntimeError, ValueError):
         return {}
     return options
+
+
+@pytest.fixture(scope="module")
+def quick_environment(quick_options):
+    """What a program of its own finds, which compiles quickly then; this process has read its environment already."""
+    options = [f"--{name}={str(value).lower()}" for name, value in quick_options.items()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        patch.setenv("XLA_FLAGS", " ".join([os.environ.get("XLA_FLAGS", ""), *options]).strip())
+        yield
 
 
 @contextmanager

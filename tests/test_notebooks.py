@@ -12,7 +12,7 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_executes(path, tmp_path):
+def test_notebook_executes(path, tmp_path, quick_environment):
     kept, notebook = nbformat.read(path, as_version=4), nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     for old, new in zip(kept.cells, notebook.cells, strict=True):

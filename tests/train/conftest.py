@@ -1,6 +1,5 @@
 """A small problem that trains in a blink."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -65,10 +64,5 @@ def same_bits() -> Callable[[Any, Any], bool]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def programs_of_their_own_are_compiled_quickly(quick_options):
-    """Through the environment, as this process has read it already."""
-    options = [f"--{name}={str(value).lower()}" for name, value in quick_options.items()]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        patch.setenv("XLA_FLAGS", " ".join([os.environ.get("XLA_FLAGS", ""), *options]).strip())
-        yield
+def programs_of_their_own_are_compiled_quickly(quick_environment):
+    """Most runs here take a few steps."""
