@@ -46,14 +46,17 @@ def test_train_refuses_a_mesh_that_does_not_fit_devices_or_model(mesh, message, 
 
 
 @pytest.mark.slow
-def test_the_same_command_in_two_processes_is_one_run_with_the_figures_of_one_process(trained, program, tmp_path):
+def test_the_same_command_in_two_processes_is_one_run_with_the_figures_of_one_process(
+    trained, program, quick_environment, tmp_path
+):
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{found.getsockname()[1]}"
     out = tmp_path / "out"
     words = ["train", "mlp-digits", "--steps", "76", "--seed", "3", "--out", str(out)]
     words += ["--mesh", "data=2,model=2", "--processes", "2", "--coordinator", coordinator]
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     with contextlib.ExitStack() as stack:
         running = []
         for index in ("0", "1"):
