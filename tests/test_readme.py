@@ -58,10 +58,11 @@ def test_continuous_integration_runs_the_two_commands_as_written():
 
 
 def test_other_commands_run_on_what_the_first_one_leaves(tmp_path):
-    (tmp_path / "runs" / "cnn-digits").mkdir(parents=True)
-    entry, left = ROOT / "zoo" / "entries" / "cnn-digits", tmp_path / "runs" / "cnn-digits"
-    shutil.copy(entry / "weights.safetensors", left / "model.safetensors")
-    shutil.copy(entry / "log.json", left / "log.json")
+    for name in ("cnn-digits", "mlp-digits"):
+        entry, left = ROOT / "zoo" / "entries" / name, tmp_path / "runs" / name
+        left.mkdir(parents=True)
+        shutil.copy(entry / "weights.safetensors", left / "model.safetensors")
+        shutil.copy(entry / "log.json", left / "log.json")
     others = [line for line in console_lines() if line and line not in CI_RUNS]
     assert others
     for line in others:
