@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from matrinox.data import DataSet, RowLoader
+from matrinox.data import DataSet, Loader, RowLoader
 
 
 def test_a_loader_refuses_a_batch_below_1():
@@ -29,3 +29,29 @@ def test_a_key_of_the_older_kind_is_the_same_key():
     new, old = (RowLoader(data, 4, key=make(7)) for make in (jax.random.key, jax.random.PRNGKey))
     assert np.array_equal(next(new.batches())[0], next(old.batches())[0])
     assert new.fingerprint() == old.fingerprint()
+
+
+def test_a_loader_of_ones_own_must_say_its_name_and_batch():
+    class Silent(Loader):
+        def __init__(self, **said):
+            vars(self).update(said)
+
+        def __len__(self):
+            return 1
+
+        def batches(self, first=0):
+            return iter(())
+
+        once = batches
+
+        def fingerprint(self):
+            return ""
+
+    for said, due in (
+        ({"name": "x"}, r"`batch` \(=None\) of Silent must be an integer: set it in the class or in `__init__`"),
+        ({"name": "x", "batch": "2"}, r"`batch` \(='2'\) of Silent must be an integer"),
+        ({"batch": 2}, r"`name` \(=None\) of Silent must be a text: set it in the class"),
+    ):
+        with pytest.raises(TypeError, match=due):
+            Silent(**said)
+    assert Silent(name="x", batch=np.int64(2)).batch == 2

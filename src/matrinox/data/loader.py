@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
 
 import jax
 from jaxtyping import PRNGKeyArray, PyTree
@@ -12,11 +14,55 @@ Batch = tuple[PyTree, PyTree]
 """Inputs and targets of a minibatch, arrays of NumPy with a leading axis of examples; targets may be `None`."""
 
 
-class Loader(ABC):
+class _Named(ABCMeta):
+    """Asks of every loader, once it is built, for what its subclass must say beside its methods."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        loader = super().__call__(*args, **kwargs)
+        for name, kind, what in (("name", str, "a text"), ("batch", Integral, "an integer")):
+            given = getattr(loader, name, None)
+            if not isinstance(given, kind):
+                raise TypeError(
+                    f"`{name}` (={given!r}) of {cls.__name__} must be {what}: set it in the class or in `__init__`, "
+                    "as every loader says what its examples are called and how many are in a minibatch."
+                )
+        return loader
+
+
+class Loader(metaclass=_Named):
     """Minibatches of `batch` examples: an epoch has `len(loader)` of them, and each epoch an order of its own.
 
     What a minibatch holds is a pure function of its position, counted from 0 over all epochs, so that a run may stop
-    and go on anywhere with no other state than a number.
+    and go on anywhere with no other state than a number. A subclass sets `name` and `batch`, and writes the methods
+    below; its `fingerprint` covers all that decides the minibatches: the examples, their order, `batch`.
+
+    **Raises:** `TypeError` for a subclass that sets no `name` or `batch`, or lacks a method.
+
+    >>> import hashlib
+    >>> import itertools
+    >>> import numpy as np
+    >>> class Squares(Loader):
+    ...     name, batch = "squares", 2
+    ...     def __init__(self, examples):
+    ...         self.numbers = np.arange(examples, dtype=np.float32)[:, None]
+    ...     def __len__(self):
+    ...         return len(self.numbers) // self.batch
+    ...     def read(self, at):
+    ...         numbers = self.numbers[at : at + self.batch]
+    ...         return numbers, numbers**2
+    ...     def batches(self, first=0):
+    ...         return (self.read(position % len(self) * self.batch) for position in itertools.count(first))
+    ...     def once(self):
+    ...         return (self.read(at) for at in range(0, len(self.numbers), self.batch))
+    ...     def fingerprint(self):
+    ...         return hashlib.sha256(f"squares {len(self.numbers)} {self.batch}".encode()).hexdigest()
+    >>> loader = Squares(5)
+    >>> loader
+    Squares('squares', 2 minibatches of 2)
+    >>> [inputs[:, 0].tolist() for inputs, _ in itertools.islice(loader.batches(1), 3)]
+    [[2.0, 3.0], [0.0, 1.0], [2.0, 3.0]]
+    >>> [targets[:, 0].tolist() for _, targets in loader.once()]
+    [[0.0, 1.0], [4.0, 9.0], [16.0]]
     """
 
     name: str

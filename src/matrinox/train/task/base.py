@@ -21,7 +21,28 @@ class Task(ABC):
     """What a model is to do. A subclass is a frozen dataclass of numbers and choices, so that a log can tell it.
 
     A minibatch goes through `prepare`, the model and `loss` in training; through `prepare`, the model and `tally` in
-    evaluation, where the tallies of all minibatches are added up and `report` makes figures of the sums.
+    evaluation, where the tallies of all minibatches are added up and `report` makes figures of the sums. So `loss` is
+    one number, a 0-d mean, and `tally` holds sums over the examples and their number, never means, as the last
+    minibatch may be smaller.
+
+    >>> from dataclasses import dataclass
+    >>> import jax.numpy as jnp
+    >>> @dataclass(frozen=True)
+    ... class Cube(Task):
+    ...     power: int = 3
+    ...     def loss(self, outputs, targets):
+    ...         return jnp.mean(jnp.abs(outputs - targets) ** self.power)
+    ...     def tally(self, outputs, targets):
+    ...         errors = jnp.abs(outputs - targets) ** self.power
+    ...         return {"errors": jnp.sum(errors), "numbers": jnp.asarray(errors.size)}
+    ...     def report(self, tally):
+    ...         return {"loss": float(tally["errors"] / tally["numbers"])}
+    >>> task, outputs, targets = Cube(), jnp.array([1.0, 2.0, 5.0]), jnp.array([1.0, 4.0, 4.0])
+    >>> float(task.loss(outputs, targets))
+    3.0
+    >>> parts = [task.tally(outputs[:2], targets[:2]), task.tally(outputs[2:], targets[2:])]
+    >>> task.report({name: sum(part[name] for part in parts) for name in ("errors", "numbers")})
+    {'loss': 3.0}
     """
 
     headline: ClassVar[str] = "loss"
