@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from matrinox.contract import ContractError
-from matrinox.data import DataSet, RowLoader, minibatches
+from matrinox.data import CsvColumn, CsvFile, CsvSchema, DataSet, RowLoader, minibatches
 
 
 @pytest.fixture
@@ -69,5 +69,13 @@ def test_fingerprint_sees_the_examples_the_batch_and_the_key(numbered):
 
 
 def test_a_row_loader_refuses_what_is_no_examples():
-    with pytest.raises(ContractError, match="examples"):
+    with pytest.raises(ContractError, match="RowLoader got examples as float64"):
         RowLoader(np.zeros(3), 1, key=None)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_row_loader_refuses_a_stream_and_names_the_loader_of_streams(tmp_path):
+    (tmp_path / "x.csv").write_text("x\n0\n1\n2\n")
+    lines = CsvFile(tmp_path / "x.csv", CsvSchema((CsvColumn("x", "float"),)))
+    for stream in (lines, lines.take(np.array([0, 2]))):
+        with pytest.raises(ContractError, match=r"`examples` \(=.*'x', .*\) must be read by number, .* `StreamLoader`"):
+            RowLoader(stream, 1, key=None)

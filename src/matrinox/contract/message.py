@@ -72,11 +72,11 @@ def describe_return(
 def callable_name(qualname: str, owner: Any) -> str:
     """`Dense(p=2, q=3, n=4)` for a call on a module, `Dense` while it is built, `dense` for a function."""
     name = qualname.rpartition(".")[2]
+    title = type(owner).__name__
+    if name == "__init__" and owner is not None:
+        return title
     if not isinstance(owner, eqx.Module):
         return name
-    title = type(owner).__name__
-    if name == "__init__":
-        return title
     sizes = ", ".join(f"{label}={size}" for label, size in _module_sizes(owner))
     return title + (f"({sizes})" if sizes else "") + ("" if name == "__call__" else f".{name}")
 

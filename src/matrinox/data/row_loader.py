@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from matrinox.contract import contract
+from matrinox.contract import ContractError, contract
 from matrinox.data.examples import Examples
 from matrinox.data.loader import Batch, EpochLoader
 from matrinox.data.order import minibatches
-from matrinox.data.source import Source
+from matrinox.data.source import Source, Stream
 
 
 class RowLoader(EpochLoader):
@@ -20,7 +20,8 @@ class RowLoader(EpochLoader):
 
     **Arguments:** `examples`: such as a `DataSet` in memory, or a source on disk; `batch`: examples in a minibatch;
     `key`: of the permutations, or `None` for minibatches in the order of the examples.
-    **Raises:** `ValueError` for a `batch` below 1; `ContractError` for another type.
+    **Raises:** `ValueError` for a `batch` below 1; `ContractError` for another type, such as a stream that has one
+    order, of which a `StreamLoader` makes minibatches.
 
     >>> import numpy as np
     >>> from matrinox.data.examples import DataSet
@@ -30,7 +31,12 @@ class RowLoader(EpochLoader):
     """
 
     @contract
-    def __init__(self, examples: Examples | Source, batch: int, *, key: PRNGKeyArray | None):
+    def __init__(self, examples: Examples | Stream, batch: int, *, key: PRNGKeyArray | None):
+        if not isinstance(examples, Examples | Source):
+            raise ContractError(
+                f"`examples` (={examples!r}) must be read by number, and are read one behind the other: give them to "
+                "a `StreamLoader`, or read them into memory as a `DataSet`."
+            )
         super().__init__(examples.name, len(examples), batch, key)
         self._rows = examples
 
