@@ -79,6 +79,19 @@ def test_another_header_is_refused_by_the_first_column_that_differs(written):
             CsvFile(written(f"{header}\n", "test.csv"), schema)
 
 
+def test_a_file_without_the_column_of_the_target_has_the_same_inputs(written):
+    schema = fit_csv(written("age,paid,city\n30,yes,Bern\n40,no,Aarau\n"), target="paid")
+    path = written("age,city\n40,Aarau\n", "new.csv")
+    with pytest.raises(
+        ValueError, match=r"new\.csv, line 1: the column 'paid' of the target is missing: .*_target\(\)"
+    ):
+        read_csv(path, schema)
+    data = read_csv(path, schema.without_target())
+    assert (data.inputs.tolist(), data.targets) == ([[40, 1, 0]], None)
+    assert schema.without_target().features == schema.features
+    assert schema.without_target().without_target() == schema.without_target()
+
+
 def test_a_file_without_rows_is_no_data_set(written):
     schema = CsvSchema((CsvColumn("a", "float"),))
     for text in ("", "a\n"):

@@ -68,7 +68,8 @@ class CsvFile(Stream):
 def read_csv(path: PathLike, schema: CsvSchema, *, name: str | None = None) -> DataSet:
     """The examples in a CSV file, read into memory.
 
-    **Arguments:** `path`, `schema`, `name`: as `CsvFile` takes them.
+    **Arguments:** `path`, `schema`, `name`: as `CsvFile` takes them; `schema.without_target()` reads a file that lacks
+    the column of the target, to predict on it.
     **Returns:** a data set of inputs `(examples, features)` and targets `(examples,)`, `(examples, 1)` or `None`.
     **Raises:** as `CsvFile`; `ValueError` for a file without rows.
     """
@@ -86,7 +87,13 @@ def first_place(path: PathLike, schema: CsvSchema) -> Place:
     row = next(rows_of(path, schema.delimiter), None)
     if row is None:
         return Place()
-    pairs = itertools.zip_longest([column.name for column in schema.columns], [field.strip() for field in row.fields])
+    names = [field.strip() for field in row.fields]
+    if schema.target is not None and names == [column.name for column in schema.inputs.values()]:
+        raise ValueError(
+            f"{os.fspath(path)}, line {row.line}: the column {schema.columns[schema.target].name!r} of the target is "
+            "missing: to read inputs alone, as to predict on them, give `schema.without_target()`."
+        )
+    pairs = itertools.zip_longest([column.name for column in schema.columns], names)
     for number, (due, found) in enumerate(pairs, start=1):
         if due != found:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -96,6 +96,16 @@ class CsvSchema:
     def classes(self) -> tuple[str, ...]:
         """The names of the classes by their number, where the target is a category; else none."""
         return () if self.target is None else self.columns[self.target].categories
+
+    def without_target(self) -> "CsvSchema":
+        """The schema of a file that lacks the column of the target, as examples to predict on do: inputs are the same.
+
+        >>> columns = (CsvColumn("x", "float"), CsvColumn("kind", "category", ("a", "b")))
+        >>> schema = CsvSchema(columns, target=1).without_target()
+        >>> [column.name for column in schema.columns], schema.target
+        (['x'], None)
+        """
+        return replace(self, columns=tuple(self.inputs.values()), target=None)
 
     def dump(self) -> str:
         """As text, for a file of its own or for the notes of a model file.
