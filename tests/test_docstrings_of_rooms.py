@@ -11,11 +11,12 @@ import matrinox.bridge
 import matrinox.data
 import matrinox.inspect
 import matrinox.rand
+import matrinox.train
 import matrinox.transforms
 
 MODULES = [
     module.name
-    for room in (matrinox.rand, matrinox.transforms, matrinox.inspect, matrinox.bridge, matrinox.data)
+    for room in (matrinox.rand, matrinox.transforms, matrinox.inspect, matrinox.bridge, matrinox.data, matrinox.train)
     for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}.")
 ]
 

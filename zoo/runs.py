@@ -94,11 +94,11 @@ def reproduce(
     it ended, to the weights and the log of a run without a break; `overwrite`: removes the run in it first; `hooks`:
     as for `fit`; `should_stop`, `mesh`: as for `fit`, also in several processes, of which one writes.
     **Returns:** what was written.
-    **Raises:** `ValueError` for an unknown name, a seed out of range, or a run to go on with that is another;
-    `FileExistsError` if the folder holds a run and neither `resume` nor `overwrite` is given, or one that has ended and
-    lost its last state and `resume` is; `ImportError` if the data set's library is missing; `OSError` or
-    `ModelFileError` if a file cannot be written; `KeyboardInterrupt`, saying what was written, if stopped before there
-    was a model, or while the last one was scored.
+    **Raises:** `ValueError` for an unknown name, a seed out of range, `resume` with `overwrite`, or a run to go on
+    with that is another; `FileExistsError` if the folder holds a run and neither `resume` nor `overwrite` is given, or
+    one that has ended and lost its last state and `resume` is; `ImportError` if the data set's library is missing;
+    `OSError` or `ModelFileError` if a file cannot be written; `KeyboardInterrupt`, saying what was written, if stopped
+    before there was a model, or while the last one was scored.
     """
     row = name if isinstance(name, Entry) else entry(name)
     if not 0 <= seed < 2**32:
@@ -136,11 +136,12 @@ def reproduce(
             "data": _described(row.data, data),
             "versions": software(),
         }
+        notes = {"entry": row.name, "data": row.data, "test_sha256": data.test.fingerprint(), "seed": str(seed)}
+        checkpoints = Checkpoints(target, notes=notes, overwrite=overwrite)
         if not resume:
-            in_main(lambda: [each.unlink() for each in files_of_run(target)])
+            in_main(checkpoints.prepare)
         # A log of scores must not lie beside a model that it did not score.
         fresh = Hooks(on_start=lambda start: log_file.unlink(missing_ok=True))
-        notes = {"entry": row.name, "data": row.data, "test_sha256": data.test.fingerprint(), "seed": str(seed)}
         fitted = fit(
             model,
             data.train,
@@ -148,7 +149,7 @@ def reproduce(
             row.recipe,
             key=fit_key,
             hooks=JsonLines(target / EVENTS_FILE, every=None, about=about) + fresh + (hooks or Hooks()),
-            checkpoints=Checkpoints(target, notes=notes),
+            checkpoints=checkpoints,
             resume=resume,
             should_stop=should_stop,
             mesh=mesh,

@@ -141,14 +141,16 @@ def test_another_run_is_not_gone_on_with(linear, blobs, recipe, tmp_path):
     fit(linear(2, 3), blobs, blobs, recipe, key=KEY, checkpoints=checkpoints)
     before = checkpoints.last.read_bytes()
     other = DataSet(blobs.inputs + 1, blobs.targets)
+    same, moved = linear(2, 3), eqx.tree_at(lambda model: model.bias, linear(2, 3), jnp.ones(3))
     for match, model, train, how, key in (
-        (r"its recipe\.batch is 8, and here it is 9", (2, 3), blobs, dataclasses.replace(recipe, batch=9), KEY),
-        (r"its data\.train is '\w+', and here", (2, 3), other, recipe, KEY),
-        (r"its key is", (2, 3), blobs, recipe, jax.random.key(4)),
-        (r"whose leaves are not the model's", (2, 4), blobs, recipe, KEY),
+        (r"its recipe\.batch is 8, and here it is 9", same, blobs, dataclasses.replace(recipe, batch=9), KEY),
+        (r"its data\.train is '\w+', and here", same, other, recipe, KEY),
+        (r"its key is", same, blobs, recipe, jax.random.key(4)),
+        (r"of another run: its model is '\w{64}', and here it is '\w{64}'\. Go on as", moved, blobs, recipe, KEY),
+        (r"of another run: its model is", linear(2, 4), blobs, recipe, KEY),
     ):
         with pytest.raises(ValueError, match=match):
-            fit(linear(*model), train, blobs, how, key=key, checkpoints=checkpoints, resume=True)
+            fit(model, train, blobs, how, key=key, checkpoints=checkpoints, resume=True)
     assert checkpoints.last.read_bytes() == before
 
 
@@ -178,6 +180,28 @@ def test_a_run_that_stops_for_nan_names_its_last_good_state(linear, blobs, recip
         with pytest.raises(FloatingPointError, match=place):
             fit(linear(2, 3), spoilt, blobs, recipe, key=KEY, checkpoints=checkpoints, resume=resume)
     assert io.read_header(checkpoints.best).notes["step"] == "5"
+
+
+def test_a_run_in_the_folder_is_neither_overwritten_unasked_nor_without_its_two_files_removed(
+    linear, blobs, recipe, tmp_path
+):
+    mine = tmp_path / "log.jsonl"
+    for name in ("model.safetensors", "checkpoint.safetensors", mine.name):
+        (tmp_path / name).write_text("of another run")
+    match = (
+        r"holds a run \(model\.safetensors, checkpoint\.safetensors\): go on with it \(`resume=True`\), remove it \("
+    )
+    with pytest.raises(FileExistsError, match=match):
+        fit(linear(2, 3), blobs, blobs, recipe, key=KEY, checkpoints=Checkpoints(tmp_path))
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"of another run"}
+    over = Checkpoints(tmp_path, overwrite=True)
+    with pytest.raises(
+        ValueError, match=r"`resume` \(=True\) and `overwrite` \(=True\) exclude each other: go on with"
+    ):
+        fit(linear(2, 3), blobs, blobs, recipe, key=KEY, checkpoints=over, resume=True)
+    with pytest.raises(Stopped):
+        fit(linear(2, 3), blobs, blobs, recipe, key=KEY, checkpoints=over, hooks=stop_at(3))
+    assert [path.name for path in tmp_path.iterdir()] == [mine.name]
 
 
 def test_what_killed_writers_left_is_removed(tmp_path):

@@ -37,8 +37,12 @@ def test_better_is_a_lower_validation_loss_and_without_one_the_later_round():
     assert Round(2, 5.0, 0.0).beats(Round(1, 0.0, 0.0))
 
 
-def test_a_validation_loss_that_is_no_number_is_beaten_by_any_that_is_and_beats_none():
+def test_a_validation_loss_that_is_not_finite_is_beaten_by_any_that_is_and_beats_none():
     nan, one = (Round(1, 0.0, 0.0, {"loss": loss}) for loss in (float("nan"), 1.0))
     assert one.beats(nan)
     assert not nan.beats(one)
     assert not nan.beats(nan)
+    for sign in (1, -1):
+        infinite = Round(1, 0.0, 0.0, {"loss": sign * float("inf")})
+        assert one.beats(infinite)
+        assert not infinite.beats(one)

@@ -264,6 +264,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_told_with_its_place(line
     )
     with pytest.raises(FloatingPointError, match=place):
         fit(linear(2, 3), spoilt, blobs, dataclasses.replace(recipe, batch=45), key=KEY)
+    begun = Hooks(on_start=lambda start: pytest.fail("the run has begun"))
+    match = r"the loss on `validation` \(=nan\) must be finite before the first step: every weight and input "
+    with pytest.raises(ValueError, match=match):
+        fit(linear(2, 3), blobs, spoilt, recipe, key=KEY, hooks=begun)
     strange = DataSet(blobs.inputs, jnp.full_like(blobs.targets, 17))
     with pytest.raises(FloatingPointError, match=r"first is the loss itself, of finite outputs.*every target one that"):
         fit(linear(2, 3), strange, blobs, recipe, key=KEY)

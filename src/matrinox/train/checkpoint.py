@@ -50,13 +50,18 @@ class Checkpoints:
     does not rebuild is written as a plain tree, which `matrinox.load` takes with `like=`; the note `plain` says why.
 
     **Arguments:** `folder`: made if need be; `every`: after how many rounds the state is written, and always behind the
-    last; `notes`: the writer's own words, for the headers of both files.
+    last; `notes`: the writer's own words, for the headers of both files; `overwrite`: whether a run that begins removes
+    the two files of another in the folder, which it refuses to else.
     **Raises:** `ValueError` if `every` is below 1.
+
+    >>> Checkpoints("runs/one", every=5).last.name
+    'checkpoint.safetensors'
     """
 
     folder: str | os.PathLike[str]
     every: int = 1
     notes: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
 
     def __post_init__(self):
         if self.every < 1:
@@ -72,11 +77,25 @@ class Checkpoints:
         """The file of the last state."""
         return Path(self.folder) / LAST
 
-    def prepare(self) -> None:
-        """Makes the folder, and removes what writers that were killed left half-way.
+    def prepare(self, *, resume: bool = False) -> None:
+        """Makes the folder, and removes what writers that were killed left half-way; with `overwrite`, a run as well.
 
-        **Raises:** `OSError` if the folder cannot be made.
+        **Arguments:** `resume`: whether the run in the folder is gone on with, and so stays.
+        **Raises:** `FileExistsError` if a run is there that is to be neither gone on with nor overwritten; `ValueError`
+        if it is to be both; `OSError` if the folder cannot be made.
         """
+        if resume and self.overwrite:
+            raise ValueError(
+                "`resume` (=True) and `overwrite` (=True) exclude each other: go on with the run, or remove it."
+            )
+        present = [file for file in (self.best, self.last) if file.exists() and not resume]
+        if present and not self.overwrite:
+            raise FileExistsError(
+                f"{str(self.folder)!r} holds a run ({', '.join(file.name for file in present)}): go on with it "
+                "(`resume=True`), remove it (`Checkpoints(…, overwrite=True)`), or choose another folder."
+            )
+        for file in present:
+            file.unlink()
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         for name in (BEST, LAST):
             for left in Path(self.folder).glob(f".{name}.*.tmp"):
@@ -149,16 +168,18 @@ class Checkpoints:
 
 
 def identity_of(
-    recipe: Recipe, key: PRNGKeyArray, frozen: Frozen | None, data: Mapping[str, Data | None]
+    recipe: Recipe, model: Any, key: PRNGKeyArray, frozen: Frozen | None, data: Mapping[str, Data | None]
 ) -> dict[str, Any]:
     """What makes a run this one, as plain data, which `load_last` compares.
 
-    **Arguments:** `recipe`; `key`; `frozen`; `data`: what it learns from and is validated on, by name.
-    **Raises:** `ValueError` for a recipe that cannot be told.
+    **Arguments:** `recipe`; `model`: before the first step; `key`; `frozen`; `data`: what it learns from and is
+    validated on, by name.
+    **Raises:** `ValueError` for a recipe that cannot be told; `ModelFileError` for a model that no file could hold.
     """
     return {
         "recipe": recipe.described(),
         "key": np.asarray(jax.random.key_data(key)).tolist(),
+        "model": io.fingerprint(model),
         "frozen": None if frozen is None else list(frozen.patterns),
         "data": {name: None if given is None else given.fingerprint() for name, given in data.items()},
     }

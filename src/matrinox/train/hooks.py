@@ -60,13 +60,15 @@ class Round:
     def beats(self, other: "Round | None") -> bool:
         """Whether the loss on the validation examples is lower, which is steadier than shares of a few hundred.
 
-        Without such examples every round is the best so far: the last model is the one that is kept. Any number is
-        lower than one that is none.
+        Without such examples every round is the best so far: the last model is the one that is kept. A loss that is
+        not finite is beaten by any that is.
         """
         if other is None or "loss" not in self.validation:
             return True
         ours, theirs = self.validation["loss"], other.validation["loss"]
-        return ours < theirs or (math.isnan(theirs) and not math.isnan(ours))
+        if math.isfinite(ours) != math.isfinite(theirs):
+            return math.isfinite(ours)
+        return ours < theirs
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """`fit`: the pieces of training put together, from the first step to the best model."""
 
+import functools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -87,6 +89,11 @@ def fit(
 
     Ctrl-C, or `should_stop`, ends the run early: what was best until then is returned, marked `interrupted`.
 
+    With `resume=False`, a folder of `checkpoints` that holds a run is refused, or its two files are removed first
+    (`Checkpoints(folder, overwrite=True)`). With `resume=True`, what is given is compared with what the run was begun
+    with: the recipe as `Recipe.described` tells it, functions by name alone; the model and the examples, by hash; the
+    key; and the patterns of `frozen`. What hooks write is their own: `JsonLines` begins its file anew, or goes on.
+
     **Arguments:** `model`: called as `model(inputs, key=key)`, or `model(inputs, state, key=key)` if it has a `state`;
     `train`: examples in memory or on disk, a loader, or samples `(input, target)` one by one; `validation`: the same,
     what the best model is chosen on, or `None` to keep the last; `recipe`; `key`; `state`: the model's `eqx.nn.State`;
@@ -97,10 +104,21 @@ def fit(
     alike; the first one alone calls hooks and writes files, in a folder that all can read.
     **Returns:** `Fitted`, with arrays of this process's own.
     **Raises:** `FloatingPointError` if a loss or gradient is not finite, naming the step, the minibatch and what was
-    first not finite; the files of the round before are as they were. `ValueError` if a batch exceeds the examples, if a
-    loader ends, for `patience` without `validation`, if `resume` finds a checkpoint of another run, and as `placement`;
-    `ModelFileError` if a file cannot be written or read; `ContractError` if an argument is not of its type;
-    `KeyboardInterrupt` if stopped before a first round.
+    first not finite; the files of the round before are as they were. `ValueError` if the loss on `validation` is not
+    finite before the first step, if a batch exceeds the examples, if a loader ends, for `patience` without
+    `validation`, if `resume` finds a checkpoint of another run, and as `placement`; `FileExistsError` if the folder of
+    `checkpoints` holds a run, and neither `resume` nor `overwrite` is given; `ModelFileError` if a file cannot be
+    written or read; `ContractError` if an argument is not of its type; `KeyboardInterrupt` if stopped before a first
+    round.
+
+    >>> from matrinox import data, nn, train
+    >>> x = jax.random.normal(jax.random.key(0), (64, 3, 2, 2))
+    >>> parts = data.split(data.DataSet(x, (jnp.trace(x.sum(1), axis1=-2, axis2=-1) > 0).astype(int)))
+    >>> model = nn.Sequential([nn.Dense(p=3, q=2, n=2, key=jax.random.key(1)), nn.Trace()])
+    >>> recipe = train.Recipe(epochs=20, batch=8, optimiser=train.AdamW(learning_rate=0.1))
+    >>> fitted = train.fit(model, parts.train, parts.validation, recipe, key=jax.random.key(2))
+    >>> fitted.reason, fitted.best.validation["loss"] < fitted.before["loss"]
+    ('complete', True)
     """
     if resume and checkpoints is None:
         raise ValueError("`resume` (=True) needs `checkpoints`: name the folder of the run to go on with.")
@@ -147,13 +165,13 @@ class _Run:
         self.progress, self.is_saved = Progress(), False
         self.should_stop = should_stop or (lambda: False)
         sources = {"train": self.train, "validation": validation}
-        self.identity = {} if checkpoints is None else identity_of(recipe, key, frozen, sources)
+        self.identity = {} if checkpoints is None else identity_of(recipe, model, key, frozen, sources)
 
     def go(self, resume: bool) -> Fitted:
         """Runs to the end."""
         started, taken = time.perf_counter(), 0.0
         if self.checkpoints is not None:
-            in_main(self.checkpoints.prepare)
+            in_main(functools.partial(self.checkpoints.prepare, resume=resume))
             if resume:
                 taken = self._go_on(self.checkpoints)
         self.state, self.feed.examples = self.where.put(self.state), self.where.replicate(self.feed.examples)
@@ -161,7 +179,7 @@ class _Run:
             raise KeyboardInterrupt
         step = int(self.state.step)
         if step == 0:
-            self.progress = Progress(before=self._figures())
+            self.progress = Progress(before=_finite(self._figures()))
         seen = dict(self.progress.rounds[-1].validation if self.progress.rounds else self.progress.before)
         start = Start(self.where.fetch(self.state), self.steps, self.per_epoch, seen)
         in_main(lambda: self.hooks.on_start(start))
@@ -296,3 +314,13 @@ class _Run:
             return {}
         options: Any = {"state": self.state.model_state, "placement": self.where}
         return evaluate(self.state.evaluated(), self.validation, self.recipe.task, **options).figures
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float]:
+    """The figures that a run begins with: where their loss is not finite, no later one can be compared with it."""
+    if not math.isfinite(loss := figures.get("loss", 0.0)):
+        raise ValueError(
+            f"the loss on `validation` (={loss:.4g}) must be finite before the first step: every weight and input must "
+            "be finite, and every target one that the task takes."
+        )
+    return figures

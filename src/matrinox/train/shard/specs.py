@@ -61,8 +61,8 @@ def partition_specs(model: PyTree, mesh: Mapping[str, int], rules: Rules | None 
     >>> import jax
     >>> from matrinox import nn
     >>> layer = nn.Dense(p=3, q=4, n=2, key=jax.random.key(0))
-    >>> partition_specs(layer, {"data": 4, "model": 2}).weight
-    PartitionSpec('model', None, None, None)
+    >>> tuple(partition_specs(layer, {"data": 4, "model": 2}).weight)
+    ('model', None, None, None)
     """
     specs = {row.path: row.spec for row in array_specs(model, mesh, read_rules(model, mesh, rules))}
 
