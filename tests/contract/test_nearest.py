@@ -13,5 +13,6 @@ def test_nearest_is_the_likest_name_whatever_its_case(word, name):
 
 def test_a_near_name_is_guessed_and_a_far_one_is_not():
     assert guess("Dept", ["depth", "width"]) == ": did you mean 'depth'?"
+    assert guess("lr", ["clip", "learning_rate"]) == ": did you mean 'learning_rate'?"
     for word in ("x", 3, "x" * 10**6):
         assert guess(word, ["depth", "width"]) == ""

@@ -98,7 +98,7 @@ def test_a_config_out_of_its_annotation_or_bounds_is_refused(changes: dict[str, 
         decode_config(Config, data(**changes), largest=100)
 
 
-@pytest.mark.parametrize("value", [jnp.tanh, [1], {"a": 1}, np.float32(1), np.int64(1), jnp.zeros(1), {1}, b"x", 1j])
+@pytest.mark.parametrize("value", [jnp.tanh, {"a": 1}, np.float32(1), np.int64(1), jnp.zeros(1), {1}, b"x", 1j])
 def test_a_value_that_is_not_plain_is_refused_by_its_path(value: Any) -> None:
     with pytest.raises(ModelFileError, match=r"`config.pair\[1\]` is .*: a config holds bool, int, .* store a name"):
         encode_config(Config(pair=(1, value)))
@@ -138,7 +138,8 @@ def test_an_annotation_that_does_not_resolve_is_refused() -> None:
         ({"width": 1}, r"`Config.width` \(=1\) must be at least 2: choose a larger number"),
         ({"rate": math.nan}, r"`Config.rate` \(=nan\) must be at most 1.0: choose a smaller number"),
         ({"act": "rleu"}, "`Config.act` is 'rleu', not one of 'relu', 'tanh', 3: did you mean 'relu'"),
-        ({"kernel": [3]}, r"`Config.kernel` is \[3\]: a config holds"),
+        ({"kernel": [3]}, r"`Config.kernel` is \[3\]: a config holds .*, so write it as a tuple$"),
+        ({"kernel": 3}, r"`Config.kernel` is 3, not a tuple: write `\(…,\)` around one value$"),
         ({"blocks": (Block(9),)}, r"`Config.blocks\[0\].heads` \(=9\) must be at most 8"),
     ],
 )

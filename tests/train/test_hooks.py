@@ -22,6 +22,11 @@ def test_the_hooks_of_a_sum_are_called_in_turn_and_those_of_nothing_not_at_all()
     assert not any(Hooks().listens(name) for name in NAMES)
 
 
+def test_a_hook_that_there_is_not_is_told_with_the_nearest():
+    with pytest.raises(TypeError, match=r"^Hooks: got an .* argument 'on_epoch': did you mean 'on_epoch_end'\?$"):
+        Hooks(on_epoch=print)  # pyright: ignore[reportCallIssue]
+
+
 def test_hooks_are_added_to_hooks_alone():
     with pytest.raises(TypeError):
         Hooks() + (lambda step: None)

@@ -26,14 +26,26 @@ def test_a_recipe_refuses_sizes_out_of_range(name):
         ({"batch": True}, r"`batch` \(=True\) must be int"),
         ({"task": "classify"}, r"`task` \(='classify'\) must be Task"),
         ({"optimiser": None}, r"`optimiser` \(=None\) must be Optimiser"),
-        ({"precision": "float16"}, r"`precision` \(='float16'\) must be Literal\['float32', 'bfloat16'\]"),
+        (
+            {"precision": "float16"},
+            r"`precision` \(='float16'\) must be 'float32' or 'bfloat16': did you mean 'bfloat16'\?$",
+        ),
+        ({"precision": "bf16"}, "must be 'float32' or 'bfloat16': did you mean 'bfloat16'"),
         ({"average": 1.0}, r"`average` \(=1\.0\) must be between 0 and 1: 0\.999 is common"),
-        ({"augment": Shift()}, r"`augment` \(=Shift\(pixels=1\)\) must be tuple"),
+        ({"augment": Shift()}, r"`augment` \(=Shift\(pixels=1\)\) must be a tuple of augmentations, such as `\(Shift"),
     ],
 )
 def test_a_recipe_refuses_values_of_another_type_or_out_of_range(setting, match):
     with pytest.raises(ValueError, match=match):
         Recipe(**{"steps": 10, **setting})
+
+
+def test_an_option_that_a_recipe_does_not_have_is_told_with_the_nearest():
+    for option, due in (("batch_size", "batch"), ("optimizer", "optimiser")):
+        with pytest.raises(TypeError, match=rf"Recipe: got an unexpected .* '{option}': did you mean '{due}'\?"):
+            Recipe(**{"steps": 1, option: 8})
+    with pytest.raises(TypeError, match=r"'lr': it takes steps, batch, .*optimiser"):
+        Recipe(steps=1, lr=0.1)  # pyright: ignore[reportCallIssue]
 
 
 @pytest.mark.parametrize("lengths", [{}, {"steps": 3, "epochs": 2}])

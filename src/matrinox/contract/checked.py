@@ -15,7 +15,7 @@ from beartype import beartype
 from matrinox.contract.axes import RULES
 from matrinox.contract.locate import locate
 from matrinox.contract.message import callable_name, describe_argument, describe_return
-from matrinox.contract.nearest import nearest
+from matrinox.contract.nearest import guess
 from matrinox.contract.sizes import evaluate_size, fill_sizes, named_sizes
 
 
@@ -116,11 +116,19 @@ def _sizes(
 
 
 def _bound(fn: Callable[..., Any], signature: inspect.Signature, args: Any, kwargs: Any) -> inspect.BoundArguments:
+    owner = args[0] if args and next(iter(signature.parameters)) == "self" else None
+    return bind_arguments(callable_name(fn.__qualname__, owner), signature, args, kwargs)
+
+
+def bind_arguments(name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> inspect.BoundArguments:
+    """The arguments by name, as a callable of that name and signature takes them.
+
+    **Raises:** `TypeError` for arguments that it does not take, naming the nearest.
+    """
     try:
         return signature.bind(*args, **kwargs)
     except TypeError as error:
-        owner = args[0] if args and next(iter(signature.parameters)) == "self" else None
-        raise TypeError(f"{callable_name(fn.__qualname__, owner)}: {_misfit(error, signature, kwargs)}") from None
+        raise TypeError(f"{name}: {_misfit(error, signature, kwargs)}") from None
 
 
 def _misfit(error: TypeError, signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:
@@ -130,7 +138,7 @@ def _misfit(error: TypeError, signature: inspect.Signature, kwargs: Mapping[str,
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
     unknown = next((name for name in kwargs if name not in known and not takes_any), None)
     if unknown is not None:
-        remedy = f": did you mean {nearest(unknown, known)!r}?" if known else ""
+        remedy = guess(unknown, known) or (f": it takes {', '.join(known)}" if known else "")
         return f"got an unexpected keyword argument {unknown!r}{remedy}"
     if "too many positional" in str(error):
         by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

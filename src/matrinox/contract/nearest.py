@@ -16,10 +16,14 @@ def nearest(word: object, known: Iterable[str]) -> str:
 
 
 def guess(word: object, known: Iterable[str]) -> str:
-    """`: did you mean 'depth'?`, or nothing where no known name is near, or what came is no word."""
+    """`: did you mean 'depth'?`, or nothing where no known name is near, or what came is no word.
+
+    Near are names of about the same letters, and those of which the word is the initials, as `lr` for `learning_rate`.
+    """
     names = list(known)
     if not names or not isinstance(word, str) or len(word) > _LONGEST_WORD:
         return ""
-    match = nearest(word, names)
-    near = difflib.SequenceMatcher(None, word.lower(), match.lower()).ratio() >= _NEAR
+    initials = {"".join(part[:1] for part in name.lower().split("_")): name for name in names if "_" in name}
+    match = initials.get(word.lower()) or nearest(word, names)
+    near = word.lower() in initials or difflib.SequenceMatcher(None, word.lower(), match.lower()).ratio() >= _NEAR
     return f": did you mean {match!r}?" if near else ""

@@ -2,23 +2,26 @@
 
 import hashlib
 import json
-from abc import ABCMeta, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from jaxtyping import PRNGKeyArray, PyTree
 
+from matrinox.contract.options import Options
+
+_Built = TypeVar("_Built")
 Batch = tuple[PyTree, PyTree]
 """Inputs and targets of a minibatch, arrays of NumPy with a leading axis of examples; targets may be `None`."""
 
 
-class _Named(ABCMeta):
+class _Named(Options):
     """Asks of every loader, once it is built, for what its subclass must say beside its methods."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        loader = super().__call__(*args, **kwargs)
+    def __call__(cls: type[_Built], *args: Any, **kwargs: Any) -> _Built:
+        loader = Options.__call__(cls, *args, **kwargs)
         for name, kind, what in (("name", str, "a text"), ("batch", Integral, "an integer")):
             given = getattr(loader, name, None)
             if not isinstance(given, kind):

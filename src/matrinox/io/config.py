@@ -30,9 +30,8 @@ def encode_config(config: Any, where: str = "config") -> Any:
         return [encode_config(value, f"{where}[{i}]") for i, value in enumerate(config)]
     if type(config) in _SPELT:
         return number_to_json(config)
-    raise ModelFileError(
-        f"`{where}` is {show(config)}: {_KNOWN}, so store a name and look it up where the model is built"
-    )
+    remedy = "write it as a tuple" if type(config) is list else "store a name and look it up where the model is built"
+    raise ModelFileError(f"`{where}` is {show(config)}: {_KNOWN}, so {remedy}")
 
 
 def decode_config(cls: type, data: Any, *, largest: int) -> Any:
@@ -133,7 +132,9 @@ def _tuple(
     args: tuple[Any, ...], data: Any, where: str, bounds: Mapping[Any, Any], largest: int | None
 ) -> tuple[Any, ...]:
     if not isinstance(data, list):
-        raise ModelFileError(f"`{where}` is {show(data)}, not a list")
+        # Without a bound it is in memory, where the list of a file is a tuple.
+        due = "a tuple: write `(…,)` around one value" if largest is None else "a list"
+        raise ModelFileError(f"`{where}` is {show(data)}, not {due}")
     hints = args[:1] * len(data) if args[1:] == (...,) else () if args == ((),) else args
     if len(hints) != len(data):
         raise ModelFileError(f"`{where}` is {show(data)}: it must have {len(hints)} elements")

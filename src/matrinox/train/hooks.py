@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from matrinox.contract.options import Options
 from matrinox.train.state import TrainState
 
 
@@ -86,7 +87,7 @@ def _nothing(*told: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Hooks:
+class Hooks(metaclass=Options):
     """Functions that `fit` calls; `Hooks()` calls none, and `a + b` calls those of `a` and then those of `b`.
 
     None of them changes a digit of the run, but by what it raises: an exception ends it.

@@ -6,12 +6,14 @@ import json
 import re
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 from beartype.door import is_bearable
 from jax import Array
 
+from matrinox.contract.nearest import guess
+from matrinox.contract.options import Options
 from matrinox.data.augment import Augmentation as Augmentation
 from matrinox.data.examples import fingerprint_of_arrays
 from matrinox.train.optim import AdamW, Optimiser
@@ -19,7 +21,7 @@ from matrinox.train.task import Classification, Task
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(metaclass=Options):
     """How to train: everything but the model, the data and the seed.
 
     **Arguments:** `steps` or `epochs`: of the optimiser, in all, or how often every example is seen: give one;
@@ -52,7 +54,8 @@ class Recipe:
         for name, hint in typing.get_type_hints(type(self)).items():
             value = getattr(self, name)
             if not is_bearable(value, hint) or isinstance(value, bool):
-                raise ValueError(f"`{name}` (={value!r}) must be {_spelt(hint)}: see `help(Recipe)`.")
+                near = guess(value, get_args(hint)) if get_origin(hint) is Literal else ""
+                raise ValueError(f"`{name}` (={value!r}) must be {_spelt(hint)}{near or ': see `help(Recipe)`.'}")
             if type(value) is int and value < 1:
                 raise ValueError(f"`{name}` (={value}) must be at least 1: choose a larger number.")
         if (self.steps is None) == (self.epochs is None):
@@ -101,4 +104,8 @@ def _plain_value(value: Any) -> Any:
 
 
 def _spelt(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    if hint == tuple[Augmentation, ...]:
+        return "a tuple of augmentations, such as `(Shift(), Flip())`"
     return hint.__name__ if isinstance(hint, type) else re.sub(r"\b[a-z_.]+\.(?=[A-Z])", "", str(hint))

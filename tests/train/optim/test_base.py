@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from matrinox.contract import ContractError
-from matrinox.train import SGD, Adam, AdamW, Constant, Cosine, Lion, Momentum, Muon, Optimiser, StepDecay
+from matrinox.train import SGD, Adam, AdamW, Constant, Cosine, Group, Lion, Momentum, Muon, Optimiser, StepDecay
 
 EVERY = (SGD(), Momentum(), Adam(), AdamW(), Lion(), Muon())
 
@@ -91,7 +91,7 @@ def test_an_optimiser_of_your_own_says_its_direction_and_has_the_rest():
         ({"scheduler": 0.1}, r"`scheduler` \(=0.1\) must be a schedule of matrinox.train: such as Cosine"),
         ({"scheduler": Cosine}, r"`scheduler` \(=<class .*Cosine'>\) must be a schedule"),
         ({"groups": ("**.bias",)}, r"`AdamW.groups\[0\]` is '\*\*.bias', not a table of the fields of Group"),
-        ({"groups": None}, r"`AdamW.groups` is None, not a list"),
+        ({"groups": None}, r"`AdamW.groups` is None, not a tuple"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting, match):
@@ -111,3 +111,23 @@ def test_an_update_without_the_parameters_is_refused():
     optimiser = SGD().build(10)
     with pytest.raises(ValueError, match=r"`params` \(=None\) must be given to `update`"):
         optimiser.update(weight, optimiser.init(weight))
+
+
+def test_options_that_an_optimiser_or_a_schedule_does_not_have_are_told_with_the_nearest():
+    for build, option, due in (
+        (AdamW, "lr", "learning_rate"),
+        (AdamW, "wd", "weight_decay"),
+        (Cosine, "warm_up", "warmup"),
+        (Group, "pattern_", "pattern"),
+    ):
+        with pytest.raises(TypeError, match=rf"^{build.__name__}: got an .* argument '{option}': did you mean '{due}'"):
+            build(**{option: 1})
+
+
+def test_groups_are_a_tuple_and_what_is_none_is_told_to_be_written_as_one():
+    with pytest.raises(
+        ValueError, match=r"`AdamW.groups` is \{.*'pattern': .*, not a tuple: write `\(…,\)` around one"
+    ):
+        AdamW(groups=Group("**"))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"`AdamW.groups` is \[Group.*, so write it as a tuple"):
+        AdamW(groups=[Group("**")])  # pyright: ignore[reportArgumentType]

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import typing
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import optax
 from jaxtyping import PyTree
 
 from matrinox.contract import contract
+from matrinox.contract.options import Options
 from matrinox.io.config import check_config
 from matrinox.train.optim.decay import require_weight_decay
 from matrinox.train.optim.group import Group, groups_of
@@ -20,7 +21,7 @@ from matrinox.train.optim.schedule import Cosine, Scheduler
 
 
 @dataclass(frozen=True)
-class Optimiser(ABC):
+class Optimiser(metaclass=Options):
     """An optimiser as plain data, which a log can tell: what all have in common, written once.
 
     A step is `−rate · (direction + weight_decay · parameter)`, where `rate` is the learning rate as the scheduler has

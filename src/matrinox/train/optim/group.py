@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import jax.tree_util as jtu
 from jaxtyping import PyTree
 
+from matrinox.contract.options import Options
 from matrinox.io.config import check_config
 from matrinox.paths import find, matches, show
 from matrinox.train.optim.decay import is_decayed, require_weight_decay
@@ -13,7 +14,7 @@ from matrinox.train.optim.owner import owned
 
 
 @dataclass(frozen=True)
-class Group:
+class Group(metaclass=Options):
     """Parameters, by a pattern of their paths, and what is different for them.
 
     **Arguments:** `pattern`: as `matrinox.find` takes it, such as `"**.bias"`; `learning_rate`: a factor on that of the

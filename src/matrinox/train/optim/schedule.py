@@ -1,7 +1,7 @@
 """Schedules as plain data: how the learning rate changes over a run, counted in steps or in epochs."""
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from matrinox.contract import contract
+from matrinox.contract.options import Options
 from matrinox.io.config import check_config
 
 Per = Literal["step", "epoch"]
@@ -19,7 +20,7 @@ Span = int | float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scheduler(ABC):
+class Scheduler(metaclass=Options):
     """How the learning rate goes from warm-up to the end of a run; a subclass says how it goes once it is at its peak.
 
     **Arguments:** `warmup`: how long the rate rises linearly to its peak: an integer counts steps or epochs, a float

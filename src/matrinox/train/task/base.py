@@ -1,12 +1,14 @@
 """What every task is: a loss to lower, and figures that add up over minibatches."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from jax import Array
 from jaxtyping import PRNGKeyArray, PyTree
+
+from matrinox.contract.options import Options
 
 Tally = dict[str, Array]
 """Sums over examples, by name: the tallies of two minibatches are added entry by entry."""
@@ -17,7 +19,7 @@ def share(part: Any, whole: Any) -> float:
     return float(part) / float(whole) if whole else float("nan")
 
 
-class Task(ABC):
+class Task(metaclass=Options):
     """What a model is to do. A subclass is a frozen dataclass of numbers and choices, so that a log can tell it.
 
     A minibatch goes through `prepare`, the model and `loss` in training; through `prepare`, the model and `tally` in
