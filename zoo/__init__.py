@@ -10,6 +10,7 @@ from jaxtyping import PRNGKeyArray
 from matrinox import io
 from matrinox.contract import contract
 from matrinox.contract.nearest import nearest
+from matrinox.io.errors import show
 from matrinox.zoo.card import Card as Card
 from matrinox.zoo.card import read_card as read_card
 from matrinox.zoo.catalogue import CATALOGUE as CATALOGUE
@@ -61,7 +62,15 @@ def load(name: str | os.PathLike[str]) -> Any:
     **Raises:** `ValueError`, naming the nearest entry, for what is neither; `ModelFileError` if the file is damaged or
     holds no architecture of the zoo.
     """
-    return eqx.nn.inference_mode(io.load(model_file(name), FAMILIES))
+    path = model_file(name)
+    architecture = io.read_header(path).architecture
+    if architecture not in FAMILIES:
+        holds = "a plain tree" if architecture is None else f"the architecture {show(architecture)}"
+        raise io.ModelFileError(
+            f"cannot load {path!r}: it holds {holds}, and the zoo takes its own architectures, {', '.join(FAMILIES)}: "
+            "read it with `matrinox.load(path, like=model)`, a model of the same shape"
+        )
+    return eqx.nn.inference_mode(io.load(path, FAMILIES))
 
 
 @contract

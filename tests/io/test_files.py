@@ -64,6 +64,10 @@ def test_a_model_and_its_state_come_back_as_a_pair(tiny: ModuleType, path: Path)
     _, state = jax.vmap(model.norm, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(x, state)
     save(path, (model, state))
     assert read_header(path).stateful
+    with pytest.raises(
+        ModelFileError, match=r"it holds a pair of such a model and its State: pass like=\(model, state\)"
+    ):
+        load(path, like=model)
     loaded, loaded_state = load(path, tiny.TinyStateful)
     assert_same_tree((model, state), (loaded, loaded_state))
     before, after = (eqx.nn.inference_mode(m).norm(x[0], s)[0] for m, s in ((model, state), (loaded, loaded_state)))
@@ -81,6 +85,8 @@ def test_a_plain_tree_with_state_comes_back_with_a_skeleton(path: Path) -> None:
     save(path, pair)
     assert read_header(path).architecture is None
     assert_same_tree(pair, load(path, like=pair))
+    with pytest.raises(ModelFileError, match=r"pass like=\(model, state\)"):
+        load(path, like=pair[0])
 
 
 def test_the_same_model_is_written_as_the_same_bytes(tiny_net: Any, path: Path) -> None:

@@ -258,8 +258,17 @@ def _check_leaves(header: Header, leaves: dict[str, Leaf], named: dict[str, Any]
         raise ModelFileError(f"{len(narrowed)} leaves have 64 bits ({found}) and JAX is in 32-bit mode: {remedy}")
     due = {name: leaf for name, value in named.items() if (leaf := leaf_of(name, value))}
     if problems := rows(leaves, due, "in the file", "in the model"):
+        if _holds_a_pair_with(leaves, due):
+            raise ModelFileError("it holds a pair of such a model and its State: pass like=(model, state)")
         what = f"a {show(header.architecture)[1:-1]}" if header.architecture else "a plain tree"
         raise ModelFileError(f"the file holds {what} whose leaves are not the model's:\n{_listed(problems)}")
+
+
+def _holds_a_pair_with(leaves: dict[str, Leaf], due: dict[str, Leaf]) -> bool:
+    """Whether the file holds, by its paths, a pair of the model that is due and something else."""
+    firsts = {path.removeprefix("[0]").removeprefix(".") for path in leaves if path.startswith("[0]")}
+    others = [path for path in leaves if not path.startswith("[0]")]
+    return bool(others) and all(path.startswith("[1]") for path in others) and firsts == due.keys()
 
 
 def _listed(problems: list[str]) -> str:
