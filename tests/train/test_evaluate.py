@@ -91,3 +91,7 @@ def test_evaluate_refuses_what_is_no_examples(linear, blobs):
 def test_a_model_without_a_key_is_called_without_one(blobs):
     weight = jax.random.normal(jax.random.key(0), (2, 3))
     assert apply_model(lambda x: x @ weight, blobs.inputs).shape == (90, 3)
+    with pytest.raises(
+        ValueError, match=r"`inputs` \(2,\) gave outputs \(3,\), which must be of as many examples: give"
+    ):
+        apply_model(lambda x: x @ weight, blobs.inputs[0])

@@ -53,7 +53,7 @@ def test_what_is_not_finite_is_named_in_the_order_of_the_computation():
     assert where(network(), with_nan(X, 2, 0), with_nan(Y, 1)) == "`inputs[2]`"
     assert where(network(), X, with_nan(Y, 3)) == "`targets[3]`"
     assert where(network(lambda x: jnp.log(x - 1e9))) == "the output of `model.layers[1]`"
-    assert where(network(lambda x: 1e38 * x), X, -1e38 * Y) == "the loss itself, of finite outputs"
+    assert where(network(lambda x: 1e38 * x), X, -1e38 * Y) == "the loss itself, of finite outputs (4, 1, 2, 2)"
 
 
 def test_a_gradient_that_is_not_finite_is_named_by_its_leaf():

@@ -32,6 +32,11 @@ def test_hooks_are_added_to_hooks_alone():
         Hooks() + (lambda step: None)
 
 
+def test_a_hook_that_is_not_callable_is_refused():
+    with pytest.raises(TypeError, match=r"`on_step` \(=3\) must be callable: give a function of what it is told"):
+        Hooks(on_step=3)
+
+
 def test_better_is_a_lower_validation_loss_and_without_one_the_later_round():
     def seen(loss):
         return Round(1, 0.0, 0.0, {"loss": loss, "accuracy": 0.5})

@@ -268,8 +268,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_told_with_its_place(line
     match = r"the loss on `validation` \(=nan\) must be finite before the first step: every weight and input "
     with pytest.raises(ValueError, match=match):
         fit(linear(2, 3), blobs, spoilt, recipe, key=KEY, hooks=begun)
-    strange = DataSet(blobs.inputs, jnp.full_like(blobs.targets, 17))
-    with pytest.raises(FloatingPointError, match=r"first is the loss itself, of finite outputs.*every target one that"):
+    strange = DataSet(blobs.inputs, jnp.where(blobs.targets == 2, 17, blobs.targets))
+    with pytest.raises(
+        FloatingPointError, match=r"itself, of finite outputs \(8, 3\) and targets from 0 to 17\. Lower"
+    ):
         fit(linear(2, 3), strange, blobs, recipe, key=KEY)
 
 
@@ -285,5 +287,12 @@ def test_fit_refuses_what_is_no_data_recipe_or_key(linear, blobs, recipe):
         fit(linear(2, 3), blobs, blobs, recipe, key=KEY, resume=True)
     with pytest.raises(ValueError, match=r"`samples` has 0 samples, which must be 1 or more"):
         fit(linear(2, 3), [], blobs, recipe, key=KEY)
+    match = (
+        r"the samples \(=arrays \(90, 2\) and \(90,\)\) must be pairs.*: of two arrays, give `data\.DataSet\(x, y\)`"
+    )
+    with pytest.raises(ValueError, match=match):
+        fit(linear(2, 3), (blobs.inputs, blobs.targets), blobs, recipe, key=KEY)
+    with pytest.raises(ValueError, match=match):
+        fit(linear(2, 3), blobs, (np.asarray(blobs.inputs), blobs.targets), recipe, key=KEY)
     with pytest.raises(ValueError, match=r"`patience` \(=3\) needs `validation`: give the examples on which it counts"):
         fit(linear(2, 3), blobs, None, dataclasses.replace(recipe, patience=3), key=KEY)

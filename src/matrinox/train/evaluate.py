@@ -90,14 +90,24 @@ def apply_model(
     **Arguments:** `model`: called as `model(inputs)`, or `model(inputs, state)` if it has a `state`; `inputs`:
     `(examples, …)`; `batch`: bounds the memory used.
     **Returns:** `(examples, …)`.
-    **Raises:** `ContractError` if `inputs` has no axis; `ValueError` if there are no examples or `batch` is below 1.
+    **Raises:** `ContractError` if `inputs` has no axis; `ValueError` if there are no examples, if `batch` is below 1,
+    or if the model gives not as many outputs, as of one example without its axis.
     """
     if batch < 1:
         raise ValueError(f"`batch` (={batch}) must be 1 or more: choose how many examples go at a time.")
     if len(inputs) == 0:
         raise ValueError("`inputs` has 0 examples, which must be 1 or more: there is nothing to apply the model to.")
     model, inputs = eqx.nn.inference_mode(model), jnp.asarray(inputs)
-    parts = [_apply(model, inputs[at : at + batch], state) for at in range(0, len(inputs), batch)]
+    parts = []
+    for at in range(0, len(inputs), batch):
+        given = inputs[at : at + batch]
+        outputs = _apply(model, given, state)
+        if outputs.shape[:1] != given.shape[:1]:
+            raise ValueError(
+                f"`inputs` {given.shape} gave outputs {outputs.shape}, which must be of as many examples: give inputs "
+                "with a first axis of examples, as `inputs[None]` has it for one."
+            )
+        parts.append(outputs)
     return jnp.concatenate(parts)
 
 

@@ -16,7 +16,20 @@ from matrinox.data.source import Stream
 
 
 def data_of(given: Data | Sequence[Any]) -> Data:
-    """What holds examples, or samples one by one as a data set."""
+    """What holds examples, or samples one by one as a data set.
+
+    **Raises:** `ValueError` for all inputs and all targets as two arrays, and as `DataSet.of_samples`.
+    """
+    if (
+        isinstance(given, Sequence)
+        and len(given) == 2
+        and all(isinstance(each, jax.Array | np.ndarray) for each in given)
+    ):
+        shapes = " and ".join(str(np.shape(each)) for each in given)
+        raise ValueError(
+            f"the samples (=arrays {shapes}) must be pairs (input, target), one for each example: of two arrays, give "
+            "`data.DataSet(x, y)`."
+        )
     return given if isinstance(given, Examples | Stream | Loader) else DataSet.of_samples(given)
 
 

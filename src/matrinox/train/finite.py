@@ -36,19 +36,22 @@ def first_not_finite(stepper: Stepper, state: TrainState, inputs: PyTree, target
             return f"`{path}`"
     keys = jax.random.split(state.step_key(), stepper.accumulate)
     size, model_state = len(jax.tree.leaves(given)[0]) // stepper.accumulate, state.model_state
+    seen: list[tuple[PyTree, PyTree]] = []
     for at, key in zip(range(0, size * stepper.accumulate, size), keys, strict=True):
         part = jax.tree.map(operator.itemgetter(slice(at, at + size)), given)
-        x, _ = stepper.prepared(key, part["inputs"], part["targets"])
+        x, due = stepper.prepared(key, part["inputs"], part["targets"])
         if (path := _first("inputs", x, row=at)) is not None:
             return f"`{path}`, behind augmentation"
         key = jax.random.fold_in(key, 0)
         outputs, after = stepper.outputs(state.model, x, model_state, key=key)
         if (path := _first("outputs", outputs, row=at)) is not None:
             return _first_layer(state.model, x, model_state, key) or f"`{path}`"
+        seen.append((outputs, due))
         model_state = after
     loss, gradient, _ = stepper.gradient(state, inputs, targets)
     if not np.isfinite(loss):
-        return "the loss itself, of finite outputs"
+        of = next((each for each in seen if not np.isfinite(stepper.task.loss(*each))), seen[-1])
+        return f"the loss itself, of finite outputs {_told(*of)}"
     path = _first("model", gradient)
     return f"the gradient of `{path}`" if path else "the gradient's norm, of finite numbers too large to be squared"
 
@@ -62,6 +65,14 @@ def _first_layer(model: Any, x: PyTree, state: eqx.nn.State | None, key: PRNGKey
         if not np.isfinite(seen.values.astype(np.float64)).all():
             return f"the output of `model{_joint(path)}{path}`"
     return None
+
+
+def _told(outputs: PyTree, targets: PyTree) -> str:
+    """The shapes of the outputs and, for targets that are integers, from where to where they go."""
+    shapes = ", ".join(str(np.shape(leaf)) for leaf in jax.tree.leaves(outputs))
+    whole = [each for each in map(np.asarray, jax.tree.leaves(targets)) if each.dtype.kind in "iu" and each.size]
+    ranges = ", ".join(f"from {each.min()} to {each.max()}" for each in whole)
+    return f"{shapes} and targets {ranges}" if ranges else shapes
 
 
 def _plain(state: eqx.nn.State | None) -> Any:

@@ -95,6 +95,9 @@ class Hooks(metaclass=Options):
     **Arguments:** `on_start`: told a `Start`; `on_step`: a `Step`, for each step in turn, behind the compiled call that
     took it; `on_epoch_end`: an `Epoch`; `on_round`: the model as it is evaluated, and the `Round`; `on_best`: the same,
     for each round that is the best so far; `on_finish`: a `Finish`.
+    **Raises:** `TypeError` for what is not callable.
+
+    >>> hooks = Hooks(on_step=lambda now: print(now.step, now.loss)) + Hooks(on_finish=lambda end: print(end.reason))
     """
 
     on_start: Callable[[Start], Any] = _nothing
@@ -103,6 +106,11 @@ class Hooks(metaclass=Options):
     on_round: Callable[[Any, Round], Any] = _nothing
     on_best: Callable[[Any, Round], Any] = _nothing
     on_finish: Callable[[Finish], Any] = _nothing
+
+    def __post_init__(self):
+        for each in fields(Hooks):
+            if not callable(hook := getattr(self, each.name)):
+                raise TypeError(f"`{each.name}` (={hook!r}) must be callable: give a function of what it is told.")
 
     def __add__(self, other: "Hooks") -> "Hooks":
         if not isinstance(other, Hooks):
