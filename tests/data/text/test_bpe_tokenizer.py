@@ -12,24 +12,24 @@ TEXT = "low low low low low lower lower newest newest newest newest newest newes
 
 def test_merges_are_those_of_the_paper_worked_out_by_hand():
     # Sennrich et al. 2016, with a space before each word but the first: e s, es t, then l o, lo w.
-    tokenizer = BPETokenizer.train(TEXT, vocabulary=260)
+    tokenizer = BPETokenizer.fit(TEXT, vocabulary=260)
     assert tokenizer.merges == ("e s", "es t", "l o", "lo w")
     assert tokenizer.pieces[256:] == ("es", "est", "lo", "low")
     assert tokenizer.encode("lowest").tolist() == [259, 257]
 
 
 def test_more_merges_give_fewer_tokens_and_stop_where_no_pair_is_there_twice():
-    sizes = [BPETokenizer.train(TEXT, vocabulary=v).encode(TEXT).size for v in (256, 260, 270)]
+    sizes = [BPETokenizer.fit(TEXT, vocabulary=v).encode(TEXT).size for v in (256, 260, 270)]
     assert sizes[0] == len(TEXT)
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > sizes[1] > sizes[2]
-    whole = BPETokenizer.train(TEXT, vocabulary=5000)
+    whole = BPETokenizer.fit(TEXT, vocabulary=5000)
     assert 256 < whole.vocabulary < 300
 
 
 def test_with_no_merge_ids_are_bytes_in_another_order():
     text = "né 😀\n"
-    tokenizer = BPETokenizer.train("", vocabulary=256)
+    tokenizer = BPETokenizer.fit("", vocabulary=256)
     pairs = set(zip(tokenizer.encode(text).tolist(), ByteTokenizer().encode(text).tolist(), strict=True))
     assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
 
@@ -37,22 +37,22 @@ def test_with_no_merge_ids_are_bytes_in_another_order():
 def test_every_process_learns_the_same_however_often_pairs_tie():
     # Of 400 words drawn alike most pairs are there as often as others.
     words = ["".join(letters) for letters in np.random.RandomState(0).choice(list("abcdefgh"), (400, 5))]
-    tokenizer = BPETokenizer.train(" ".join(words), vocabulary=600)
+    tokenizer = BPETokenizer.fit(" ".join(words), vocabulary=600)
     learnt = hashlib.sha256("\n".join(tokenizer.pieces).encode()).hexdigest()
     assert (len(tokenizer.merges), learnt[:16]) == (180, "c24d2597376ebb7e")
     parts = [word if index == 0 else f" {word}" for index, word in enumerate(words)]
-    assert BPETokenizer.train(iter(parts), vocabulary=600) == tokenizer
+    assert BPETokenizer.fit(iter(parts), vocabulary=600) == tokenizer
 
 
 def test_special_tokens_count_in_the_vocabulary():
-    tokenizer = BPETokenizer.train(TEXT, vocabulary=260, special=("<stop>",))
+    tokenizer = BPETokenizer.fit(TEXT, vocabulary=260, special=("<stop>",))
     assert (tokenizer.vocabulary, tokenizer.stop, len(tokenizer.merges)) == (260, 259, 3)
     with pytest.raises(ValueError, match=r"`vocabulary` \(=256\) must be at least 257, for 256 bytes and 1 special"):
-        BPETokenizer.train(TEXT, vocabulary=256, special=("<stop>",))
+        BPETokenizer.fit(TEXT, vocabulary=256, special=("<stop>",))
 
 
 def test_pieces_that_do_not_fit_together_are_refused():
-    tokenizer = BPETokenizer.train(TEXT, vocabulary=258)
+    tokenizer = BPETokenizer.fit(TEXT, vocabulary=258)
     with pytest.raises(ValueError, match="`pieces` lacks the byte '!': every byte must have a token"):
         BPETokenizer(tokenizer.pieces[1:], tokenizer.merges)
     with pytest.raises(ValueError, match="`pieces` holds 'est' twice: name each once"):
@@ -64,13 +64,13 @@ def test_pieces_that_do_not_fit_together_are_refused():
 
 def test_what_is_no_text_is_refused():
     for text in (5, b"ab"):
-        with pytest.raises(ContractError, match=f"train got text as {text}"):
-            BPETokenizer.train(text, vocabulary=260)  # pyright: ignore[reportArgumentType]
+        with pytest.raises(ContractError, match=f"fit got text as {text}"):
+            BPETokenizer.fit(text, vocabulary=260)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ContractError, match=r"a part of `text` is b'cd' \(bytes\); it takes a str"):
-        BPETokenizer.train(iter(("ab", b"cd")), vocabulary=260)  # pyright: ignore[reportArgumentType]
+        BPETokenizer.fit(iter(("ab", b"cd")), vocabulary=260)  # pyright: ignore[reportArgumentType]
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(ImportError, match=r'tokenizers, which is not installed: pip install "matrinox\[text\]"'):
-        BPETokenizer.train(TEXT, vocabulary=260)
+        BPETokenizer.fit(TEXT, vocabulary=260)

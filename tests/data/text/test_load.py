@@ -12,7 +12,7 @@ TEXT = 'brackets [{("\\/\x00 and 😀😀 again, 日本 日本'
     [
         ByteTokenizer(special=("<stop>",)),
         CharTokenizer.fit(TEXT, unknown=True, special=("<stop>", "<é>")),
-        BPETokenizer.train(TEXT, vocabulary=262, special=("<stop>",)),
+        BPETokenizer.fit(TEXT, vocabulary=262, special=("<stop>",)),
     ],
     ids=["byte", "char", "bpe"],
 )

@@ -23,7 +23,7 @@ SPECIAL = ("<stop>", "<pad>")
 TOKENIZERS = {
     "byte": ByteTokenizer(special=SPECIAL),
     "char": CharTokenizer.fit("".join(TEXTS), special=SPECIAL),
-    "bpe": BPETokenizer.train(TEXTS, vocabulary=300, special=SPECIAL),
+    "bpe": BPETokenizer.fit(TEXTS, vocabulary=300, special=SPECIAL),
 }
 
 every_tokenizer = pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS)

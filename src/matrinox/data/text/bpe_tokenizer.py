@@ -14,7 +14,7 @@ from matrinox.data.text.tokenizer import Tokenizer, refuse_surrogates
 
 @dataclass(frozen=True)
 class BPETokenizer(Tokenizer):
-    """A token for each piece of a word, by byte-pair encoding: `BPETokenizer.train(text, vocabulary=1000)` learns them.
+    """A token for each piece of a word, by byte-pair encoding: `BPETokenizer.fit(text, vocabulary=1000)` learns them.
 
     The pieces are made of bytes, of which all 256 are tokens, so that any text can be encoded, and comes back as it
     was. They do not reach over words, which begin with the space before them.
@@ -48,7 +48,7 @@ class BPETokenizer(Tokenizer):
 
     @staticmethod
     @contract
-    def train(text: str | Iterable[str], *, vocabulary: int, special: tuple[str, ...] = ()) -> "BPETokenizer":
+    def fit(text: str | Iterable[str], *, vocabulary: int, special: tuple[str, ...] = ()) -> "BPETokenizer":
         """The tokenizer learnt from text: the most frequent pair of tokens becomes one, again and again.
 
         Equal text gives an equal tokenizer, on every machine.
