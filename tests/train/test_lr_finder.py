@@ -129,6 +129,12 @@ def test_where_the_loss_fell_nowhere_nothing_is_suggested():
         _ = of(np.arange(20)).suggestion
 
 
+def test_what_was_found_is_printed_without_arrays():
+    falls = of((np.linspace(-4, 0, 41) + 1) ** 2, diverged=True)
+    assert str(falls) == "FoundRate(suggestion 0.01: 41 steps at rates from 0.0001 to 1, where the loss diverged)"
+    assert repr(of(np.arange(20))) == ("FoundRate(no rate at which the loss fell: 20 steps at rates from 0.0001 to 1)")
+
+
 def test_the_plot_shows_losses_over_rates_and_the_suggestion_and_pyplot_knows_nothing_of_it(tmp_path):
     before, found = "matplotlib.pyplot" in sys.modules, of((np.linspace(-4, 0, 41) + 1) ** 2)
     (ax,) = found.plot().axes

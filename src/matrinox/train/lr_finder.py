@@ -27,7 +27,7 @@ from matrinox.train.step import Stepper
 _STEPS_PER_CALL = 10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FoundRate:
     """What `find_learning_rate` gives.
 
@@ -38,6 +38,13 @@ class FoundRate:
     learning_rates: np.ndarray
     losses: np.ndarray
     diverged: bool
+
+    def __repr__(self) -> str:
+        rate = self._suggested()
+        found = "no rate at which the loss fell" if rate is None else f"suggestion {rate:.3g}"
+        end = ", where the loss diverged" if self.diverged else ""
+        first, last = self.learning_rates[0], self.learning_rates[-1]
+        return f"FoundRate({found}: {len(self.losses)} steps at rates from {first:.3g} to {last:.3g}{end})"
 
     @property
     def smoothed(self) -> np.ndarray:
