@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 
 import pytest
 
@@ -31,3 +32,9 @@ def test_every_function_of_transforms_and_seeds_has_an_example():
         functions = [name for name in room.__all__ if inspect.isroutine(getattr(room, name))]
         assert functions
         assert [name for name in functions if ">>> " not in (getattr(room, name).__doc__ or "")] == []
+
+
+@pytest.mark.parametrize("room", [matrinox.data, matrinox.train], ids=["data", "train"])
+def test_the_table_of_a_large_room_names_all_that_is_in_it(room):
+    there = {name for name, value in vars(room).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    assert set(re.findall(r"`(\w+)`", room.__doc__)) == there

@@ -1,4 +1,21 @@
-"""Data: examples in memory and on disk, loaders, the built-in sets, splits, augmentation, masks and text."""
+"""Data: examples in memory and on disk, loaders, the built-in sets, splits, augmentation, masks and text.
+
+- Examples in memory: `DataSet`, `Examples`; built in: `load_builtin`, `load_splits`, `list_builtin`, `load_text`,
+  `list_texts`; finite groups and words of their elements: `Group`, `GroupWords`, `group_table`.
+- From files, whole: `read_csv`, `read_npy`, `read_npz`, `read_images`; piece by piece: `CsvFile`, `NpyFiles`,
+  `NpzFile`, `ImageFolder`, of the kinds `Source` and `Stream`; columns of CSV: `fit_csv`, `CsvSchema`, `CsvColumn`,
+  `FillWith`.
+- Minibatches: `RowLoader`, `StreamLoader`, `prefetch`, `minibatches`; one's own: `Loader`, `Batch`.
+- Parts: `split`, `split_random`, `split_in_order`, `split_by_group`, `split_rows`, `folds`, `Splits`, `SplitRows`,
+  `Fold`.
+- Inputs: `Normalize`; augmentations `Shift`, `Flip`, `Crop`, `Cutout`, `Rotation`, `Noise`, `augmented`,
+  `Augmentation`, `two_views`; the same as functions `shift_images`, `flip_images`, `crop_images`, `cutout_images`,
+  `rotate_neurons`, `add_noise`.
+- Masks: `RandomMask`, `BlockMask`, `PeriodicMask`, `PrefixMask`, `Mask`, `masked_sample`; the same as functions
+  `random_mask`, `block_mask`, `periodic_mask`, `prefix_mask`, `spread_mask`, `patch_grid`, `vector_prefix`.
+- Text: `CharTokenizer`, `ByteTokenizer`, `BPETokenizer`, `Tokenizer`, `load_tokenizer`, `TokenWindows`, `split_text`,
+  `generate`.
+"""
 
 from matrinox.data.augment import Augmentation as Augmentation
 from matrinox.data.augment import Crop as Crop

@@ -1,4 +1,21 @@
-"""Training: tasks, optimisers, the step and the state, the loop and its hooks, checkpoints and logs."""
+"""Training: tasks, optimisers, the step and the state, the loop and its hooks, checkpoints and logs.
+
+- A run: `fit`, `Fitted`, `Recipe`, `Augmentation`, `Checkpoints`, `Progress`, `ask_to_stop`; a step: `Stepper`,
+  `Taken`, `TrainState`.
+- Tasks: `Classification`, `Regression`, `LanguageModelling`, `Reconstruction`, `MaskedReconstruction`, `Denoising`,
+  `Contrastive`; one's own: `Task`, `Tally`.
+- Optimisers: `AdamW`, `Adam`, `SGD`, `Momentum`, `Lion`, `Muon`; one's own: `Optimiser`; for some parameters:
+  `Group`, `freeze`, `Frozen`; the learning rate: `find_learning_rate`, `FoundRate`.
+- Schedules: `Cosine`, `Constant`, `Linear`, `Exponential`, `StepDecay`, `MultiStep`, `OneCycle`, `WarmupStableDecay`;
+  one's own: `Scheduler`.
+- Evaluation: `evaluate`, `Evaluation`, `apply_model`, `predict`, `predict_one`, `report_line`; probes: `run_probes`,
+  `Probe`, `Probed`, `ProbeTable`, `linear_probe`, `LinearProbe`, `Probing`, `features_of`.
+- Hooks and what they are told: `Hooks`, `Start`, `Step`, `Epoch`, `Round`, `Finish`; `show_progress`, `JsonLines`,
+  `Csv`, `TensorBoard`.
+- Logs: `Run`, `RunLog`, `Score`, `Recorded`, `Comparison`, `read_log`, `write_log`, `read_runs`, `read_events`,
+  `EVENTS`, `compare_runs`, `plot_run`, `plot_runs`, `rounds_as_columns`, `pack`, `unpack`, `software`.
+- Several devices: `placement`, `Placement`, `partition_specs`, `join_processes`.
+"""
 
 from matrinox.train.checkpoint import Checkpoints as Checkpoints
 from matrinox.train.checkpoint import Progress as Progress

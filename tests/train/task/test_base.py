@@ -1,10 +1,8 @@
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matrinox.train.task import Task, base
+from matrinox.train.task import Task
 from matrinox.train.task.base import share
 
 
@@ -32,7 +30,3 @@ def test_a_task_of_ones_own_says_only_what_it_lowers_and_reports():
 def test_a_share_of_nothing_is_no_number():
     assert np.isnan(share(np.zeros(()), np.zeros(())))
     assert share(np.asarray(1), np.asarray(4)) == 0.25
-
-
-def test_the_example_of_a_task_runs():
-    assert doctest.testmod(base).failed == 0
