@@ -20,6 +20,9 @@ def test_eval_predict_and_load_work_on_what_train_wrote(trained, tmp_path, monke
     out = capsys.readouterr().out
     assert f"{accuracy:.2%}" in out
     assert f"{round(accuracy * 359)} of 359" in out
+    smoothed = read_log(files / "log.json").runs[0].test.figures["loss"]
+    told = float(next(line for line in out.splitlines() if "cross-entropy, unsmoothed" in line).split()[-2])
+    assert told < smoothed
 
     command = ["predict", str(files / "model.safetensors"), "--input", str(tmp_path / "x.npy")]
     assert cli.main([*command, "--output", str(tmp_path / "y.npy")]) == 0

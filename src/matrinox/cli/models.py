@@ -22,6 +22,9 @@ from matrinox.zoo.runs import splits_of
 class Eval(Command):
     """Evaluate a trained model on its data set.
 
+    The cross-entropy is that of the labels as they are; the loss that training shows is smoothed where its recipe says
+    so.
+
     Example: matrinox eval runs/cnn-digits/model.safetensors
     """
 
@@ -51,7 +54,7 @@ class Eval(Command):
             "data": f"{name}, {self.part} part, {len(examples)} examples",
             "accuracy": f"{accuracy:.2%}",
             "right": f"{round(accuracy * len(examples))} of {len(examples)}",
-            "cross-entropy": f"{loss:.4f}",
+            "cross-entropy, unsmoothed": f"{loss:.4f}",
         }
         show_table(facts(self.model, rows))
 
