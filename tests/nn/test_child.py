@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from matrinox import nn
-from matrinox.nn.child import call_child, is_stateful, require_callable, require_state, split_key, takes_key
+from matrinox.nn.child import (
+    call_child,
+    is_stateful,
+    require_callable,
+    require_state,
+    split_key,
+    takes_key,
+    takes_state,
+)
 
 KEY = jax.random.key(0)
 
@@ -88,6 +96,12 @@ def test_what_cannot_be_called_is_refused_by_name():
         TypeError, match=r"`layers\[1\]` \(=Keyless\) must not be a class: build a layer, as Keyless\(…\)"
     ):
         require_callable({"layers[0]": jnp.float32, "layers[1]": Keyless})
+
+
+def test_a_state_is_taken_where_a_second_place_is_not_the_keys():
+    chain = nn.Sequential([Keyless()])
+    assert all(map(takes_state, (Counter(), chain, lambda x, other: x, lambda *given: given)))
+    assert not any(map(takes_state, (Keyless(), with_key, lambda x, key=None: x, nn.Trace())))
 
 
 def test_a_missing_state_is_refused_by_name():

@@ -281,6 +281,8 @@ def test_fit_refuses_what_is_no_data_recipe_or_key(linear, blobs, recipe):
         fit(linear(2, 3), blobs, blobs, large, key=KEY)
     with pytest.raises(ContractError, match=r"recipe.*it takes a Recipe"):
         fit(linear(2, 3), blobs, blobs, 10, key=KEY)
+    with pytest.raises(TypeError, match=r"`model` \(=Linear\) must not be a class"):
+        fit(linear, blobs, blobs, recipe, key=KEY)
     with pytest.raises(ContractError, match=r"fit got key"):
         fit(linear(2, 3), blobs, blobs, recipe, key=0)
     with pytest.raises(ValueError, match=r"`resume` \(=True\) needs `checkpoints`: name the folder"):

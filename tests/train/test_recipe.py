@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from matrinox.data.augment import Shift
-from matrinox.train import AdamW, Classification, Recipe
+from matrinox.train import AdamW, Classification, Recipe, Task
 
 
 @pytest.mark.parametrize("name", ["steps", "batch", "steps_per_round", "accumulate", "steps_per_call", "patience"])
@@ -90,6 +90,16 @@ def test_what_a_recipe_holds_is_told_alike_in_every_process():
     assert kinds == ["partial", "Scaled"]
     first = json.loads(told[0])[0]
     assert (first["of"].endswith(".scaled"), first["keywords"]) == (True, {"by": 2.0})
+
+
+def test_a_task_that_is_not_hashable_is_refused():
+    @dataclasses.dataclass
+    class Mine(Task):
+        loss = tally = report = lambda self, *given: {}
+
+    match = r"`task` \(=.*Mine\(\)\) must be hashable.*: make Mine a `@dataclass\(frozen=True\)` of numbers"
+    with pytest.raises(ValueError, match=match):
+        Recipe(steps=1, task=Mine())
 
 
 def test_what_cannot_be_told_is_refused():

@@ -12,7 +12,7 @@ import pytest
 from matrinox import freeze, nn
 from matrinox.contract import ContractError
 from matrinox.data import DataSet, minibatches
-from matrinox.train import Classification, Recipe, Stepper
+from matrinox.train import Classification, Recipe, Stepper, Task
 
 TASK = Classification()
 
@@ -223,6 +223,42 @@ def test_a_step_refuses_another_number_of_targets_and_no_example(linear, stepper
             stepper.step(state, inputs, targets)
     with pytest.raises(ContractError, match="loss got targets"):
         stepper.step(state, x, np.zeros((4, 2), int))
+
+
+def test_what_is_no_model_to_train_is_refused_by_name(stepper):
+    key = jax.random.key(0)
+    _, statistics = eqx.nn.make_with_state(lambda: nn.BatchNorm(p=2, n=1))()
+    chain = nn.Sequential([nn.Fold(n=1), nn.Lazy(nn.Dense, q=3)])
+    lazy = r"`model\.layers\[1\]` \(=Lazy\(Dense, q=3\)\) must be a layer before it is trained.*nn\.materialize"
+    for model, state, error, match in (
+        (nn.Dense, None, TypeError, r"`model` \(=Dense\) must not be a class: build a layer, as Dense"),
+        (3, None, TypeError, r"`model` \(=3\) must be callable: give a layer"),
+        (chain, None, ValueError, lazy),
+        (nn.Trace(), None, ValueError, r"`model` \(=Trace\) must hold an array of floats, as these are what is trai"),
+        (lambda x: x, None, ValueError, r"`model` \(=<lambda>\) must hold an array of floats"),
+        (
+            nn.Dense(p=2, q=3, n=1, key=key),
+            statistics,
+            ValueError,
+            r"`state` is given, and the call of `model` \(=Dense",
+        ),
+    ):
+        with pytest.raises(error, match=match):
+            stepper.start(model, state, key=key)
+
+
+def test_a_loss_that_is_not_one_number_is_refused_by_the_name_of_its_task(linear):
+    class Each(Task):
+        def loss(self, outputs, targets):
+            return outputs.sum(-1)
+
+        tally = report = loss
+
+    stepper = Stepper(Each(), optax.sgd(0.1))
+    state = stepper.start(linear(2, 3), key=jax.random.key(0))
+    match = r"of `task` \(=.*Each.*\) must be one number, a 0-d array of floats, and is float32\[4\]: return the mean"
+    with pytest.raises(ValueError, match=match):
+        stepper.step(state, np.ones((4, 2), np.float32), np.zeros(4, int))
 
 
 @pytest.mark.parametrize("count", [-1, 7])

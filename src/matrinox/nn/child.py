@@ -21,6 +21,16 @@ def takes_key(layer: Layer) -> bool:
     return takes(layer, "key") or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in _parameters(layer).values())
 
 
+def takes_state(layer: Layer) -> bool:
+    """Whether the layer can be called as `layer(x, state)`; `True` where nothing tells."""
+    if not (parameters := _parameters(layer)):
+        return True
+    kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    positional = [p.name for p in parameters.values() if p.kind in kinds]
+    is_open = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values())
+    return is_open or positional[1:2] not in ([], ["key"])
+
+
 def takes(layer: Layer, name: str) -> bool:
     """Whether the layer has a parameter of this name."""
     return name in _parameters(layer)

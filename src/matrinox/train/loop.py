@@ -106,10 +106,11 @@ def fit(
     **Raises:** `FloatingPointError` if a loss or gradient is not finite, naming the step, the minibatch and what was
     first not finite; the files of the round before are as they were. `ValueError` if the loss on `validation` is not
     finite before the first step, if a batch exceeds the examples, if a loader ends, for `patience` without
-    `validation`, if `resume` finds a checkpoint of another run, and as `placement`; `FileExistsError` if the folder of
-    `checkpoints` holds a run, and neither `resume` nor `overwrite` is given; `ModelFileError` if a file cannot be
-    written or read; `ContractError` if an argument is not of its type; `KeyboardInterrupt` if stopped before a first
-    round.
+    `validation`, if `resume` finds a checkpoint of another run or is given with `overwrite`, for a loss that is not one
+    number, and as `Stepper.start` and `placement`; `FileExistsError` if the folder of `checkpoints` holds a run, and
+    neither `resume` nor `overwrite` is given; `TypeError` for a model that is a class or not callable; `ModelFileError`
+    if a file cannot be written or read; `ContractError` if an argument is not of its type; `KeyboardInterrupt` if
+    stopped before a first round.
 
     >>> from matrinox import data, nn, train
     >>> x = jax.random.normal(jax.random.key(0), (64, 3, 2, 2))

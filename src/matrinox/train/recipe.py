@@ -34,7 +34,13 @@ class Recipe(metaclass=Options):
     `steps_per_call`: how many steps one compiled call takes at most, by default a round, but 16 of a loader, whose
     minibatches must all be in memory for the call; `patience`: after how many rounds without a lower validation loss
     the run ends.
-    **Raises:** `ValueError` for a value of another type or out of range.
+    **Raises:** `ValueError` for a value of another type or out of range, and for a task that is not hashable.
+
+    An epoch of `N` examples is `N // batch` minibatches, of an order anew; `epochs` of them are
+    `⌈epochs · (N // batch) / accumulate⌉` steps, and where `accumulate` does not divide, a step takes of two epochs.
+
+    >>> Recipe(epochs=10, batch=32, accumulate=2, optimiser=AdamW(learning_rate=1e-3)).described()["accumulate"]
+    2
     """
 
     steps: int | None = None
@@ -58,6 +64,13 @@ class Recipe(metaclass=Options):
                 raise ValueError(f"`{name}` (={value!r}) must be {_spelt(hint)}{near or ': see `help(Recipe)`.'}")
             if type(value) is int and value < 1:
                 raise ValueError(f"`{name}` (={value}) must be at least 1: choose a larger number.")
+        try:
+            hash(self.task)
+        except TypeError as error:
+            raise ValueError(
+                f"`task` (={self.task!r}) must be hashable, as a compiled program is kept for it: make "
+                f"{type(self.task).__name__} a `@dataclass(frozen=True)` of numbers, texts and tuples."
+            ) from error
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(
                 f"`steps` (={self.steps}) or `epochs` (={self.epochs}) must be given: give one of the two."

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.tree_util as jtu
 import optax
 from jax import Array, lax
 from jax.core import Tracer
@@ -16,7 +17,8 @@ from jaxtyping import Float, Integer, PRNGKeyArray, PyTree
 from matrinox.contract import AnyArray, contract
 from matrinox.data.augment.turns import Augmentation, augmented
 from matrinox.data.examples import Examples
-from matrinox.nn.child import takes_key
+from matrinox.nn.child import require_callable, takes_key, takes_state
+from matrinox.nn.lazy import Lazy, name_of
 from matrinox.train.freeze import Frozen
 from matrinox.train.precision import cast, in_bfloat16
 from matrinox.train.recipe import Recipe
@@ -83,7 +85,11 @@ class Stepper:
         **Arguments:** `model`: called as `model(inputs, key=key)`, or `model(inputs, state, key=key)` if it has a
         `state`; `key`: one for the whole run.
         **Returns:** a `TrainState` of step 0.
+        **Raises:** `TypeError` for a model that is a class or not callable; `ValueError` for one without an array of
+        floats, with a `Lazy` layer, or whose call does not take the `state` given.
         """
+        _require_trainable(model)
+        _require_state_taken(model, state)
         parameters = eqx.filter(model, eqx.is_inexact_array)
         average = None if self.average is None else eqx.filter(model, self._is_trained())
         return TrainState.start(model, self.optimiser.init(parameters), model_state=state, average=average, key=key)
@@ -96,8 +102,9 @@ class Stepper:
 
         **Arguments:** `state`; `inputs`, `targets`: arrays `(accumulate · batch, …)`; targets may be `None`.
         **Returns:** the next state, the loss and the gradient's norm before the step, both 0-d.
-        **Raises:** `ValueError` if there are no examples, not as many targets as inputs, or a number of them that
-        `accumulate` does not divide; `ContractError` if the model or the task does not take them.
+        **Raises:** `ValueError` if there are no examples, not as many targets as inputs, a number of them that
+        `accumulate` does not divide, or a loss that is not one number; `ContractError` if the model or the task does
+        not take them.
         """
         loss, gradient, model_state = self.gradient(state, inputs, targets)
         parameters = eqx.filter(state.model, eqx.is_inexact_array)
@@ -182,7 +189,7 @@ class Stepper:
 
         def loss_of(trained: PyTree) -> tuple[Array, Any]:
             outputs, after = self.outputs(eqx.combine(trained, rest), x, model_state, key=jax.random.fold_in(key, 0))
-            return self.task.loss(outputs, due), after
+            return _one_number(self.task, self.task.loss(outputs, due)), after
 
         (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(trained)
         return loss, gradient, after
@@ -218,12 +225,51 @@ def call_model(
 
     **Arguments:** `model`: called as `model(inputs, key=key)`, or `model(inputs, state, key=key)`; `inputs`; `state`;
     `key`.
+    **Raises:** `ValueError` for a `state` that the model's call does not take.
     """
+    _require_state_taken(model, state)
     options = {"key": key} if takes_key(model) else {}
     if state is None:
         return model(inputs, **options), None
     # A State that a layer has changed may not be used again, and the caller's is the caller's.
     return model(inputs, jax.tree.map(lambda leaf: leaf, state), **options)
+
+
+def _require_trainable(model: Any) -> None:
+    require_callable({"model": model})
+    for path, node in jtu.tree_flatten_with_path(model, is_leaf=lambda node: isinstance(node, Lazy))[0]:
+        if isinstance(node, Lazy):
+            raise ValueError(
+                f"`model{jtu.keystr(path)}` (={name_of(node)}) must be a layer before it is trained: fill the model "
+                "with `model, found = nn.materialize(model, x, key=key)`."
+            )
+    if not jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array)):
+        raise ValueError(
+            f"`model` (={_name_of(model)}) must hold an array of floats, as these are what is trained: give a model "
+            "with weights."
+        )
+
+
+def _require_state_taken(model: Any, state: eqx.nn.State | None) -> None:
+    if state is not None and not takes_state(model):
+        raise ValueError(
+            f"`state` is given, and the call of `model` (={_name_of(model)}) must take it: leave it out, or write "
+            "`__call__(self, x, state, *, key)`."
+        )
+
+
+def _name_of(model: Any) -> str:
+    return getattr(model, "__name__", type(model).__name__)
+
+
+def _one_number(task: Task, loss: Any) -> Array:
+    if not eqx.is_inexact_array(loss) or loss.shape != ():
+        arrays = [f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(loss) if eqx.is_array(leaf)]
+        raise ValueError(
+            f"the loss of `task` (={task!r}) must be one number, a 0-d array of floats, and is "
+            f"{', '.join(arrays) or repr(loss)}: return the mean over the examples."
+        )
+    return loss
 
 
 @eqx.filter_jit
