@@ -31,6 +31,46 @@ def test_a_key_of_the_older_kind_is_the_same_key():
     assert new.fingerprint() == old.fingerprint()
 
 
+def test_what_is_no_minibatch_is_told_by_the_loader_that_gave_it():
+    class Mine(Loader):
+        name, batch = "any", 2
+
+        def __init__(self, given):
+            self.given = given
+
+        def __len__(self):
+            return 1
+
+        def batches(self, first=0):
+            return self.given
+
+        def once(self):
+            return self.given
+
+        def fingerprint(self):
+            return ""
+
+    pair = np.zeros((2, 3)), None
+    assert next(Mine(iter([pair])).batches()) is pair
+    who = r" of Mine\('any', 1 minibatches of 2\) gave "
+    for given, kind, due in (
+        (None, TypeError, f"`once`{who}None, which must be an iterator of pairs"),
+        ([{"x": 1}], TypeError, f"`once`{who}a minibatch of type dict, which must be a pair .*: yield `inputs, None`"),
+        ([np.zeros((2, 2))], TypeError, f"`once`{who}a minibatch of type ndarray"),
+        ([(1, 2, 3)], TypeError, f"`once`{who}a minibatch of 3 parts"),
+        (
+            [(pair[0], np.zeros(3))],
+            ValueError,
+            rf"{who}a minibatch of arrays \(2, 3\), \(3,\), which must be of as many",
+        ),
+        ([(pair[0], 7)], ValueError, r"arrays \(2, 3\), \(\), which must be of as many examples each: let their first"),
+    ):
+        with pytest.raises(kind, match=due):
+            next(Mine(given).once())
+    with pytest.raises(TypeError, match=f"`batches`{who}None"):
+        Mine(None).batches()
+
+
 def test_a_loader_of_ones_own_must_say_its_name_and_batch():
     class Silent(Loader):
         def __init__(self, **said):

@@ -1,13 +1,15 @@
 """Loaders: minibatches by position, for examples that need not be in memory."""
 
+import functools
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from matrinox.contract.options import Options
@@ -32,6 +34,38 @@ class _Named(Options):
         return loader
 
 
+def _of_pairs(method: Callable[..., Iterator[Batch]], name: str) -> Callable[..., Iterator[Batch]]:
+    """A method of a loader whose minibatches are looked at as they come."""
+
+    @functools.wraps(method)
+    def read(loader: Any, *args: Any, **kwargs: Any) -> Iterator[Batch]:
+        found = method(loader, *args, **kwargs)
+        if not isinstance(found, Iterable):
+            raise TypeError(
+                f"`{name}` of {loader!r} gave {found!r}, which must be an iterator of pairs (inputs, targets): yield "
+                "minibatches, or return an iterator of them."
+            )
+        return (_pair(each, f"`{name}` of {loader!r}") for each in found)
+
+    return read
+
+
+def _pair(batch: Any, whose: str) -> Batch:
+    if not (isinstance(batch, tuple) and len(batch) == 2):
+        came = f"{len(batch)} parts" if isinstance(batch, tuple) else f"type {type(batch).__name__}"
+        raise TypeError(
+            f"{whose} gave a minibatch of {came}, which must be a pair (inputs, targets): yield `inputs, None` where "
+            "there are no targets."
+        )
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(batch)]
+    if len({shape[:1] for shape in shapes}) > 1 or () in shapes:
+        raise ValueError(
+            f"{whose} gave a minibatch of arrays {', '.join(map(str, shapes))}, which must be of as many examples "
+            "each: let their first axes be equal."
+        )
+    return batch
+
+
 class Loader(metaclass=_Named):
     """Minibatches of `batch` examples: an epoch has `len(loader)` of them, and each epoch an order of its own.
 
@@ -39,7 +73,8 @@ class Loader(metaclass=_Named):
     and go on anywhere with no other state than a number. A subclass sets `name` and `batch`, and writes the methods
     below; its `fingerprint` covers all that decides the minibatches: the examples, their order, `batch`.
 
-    **Raises:** `TypeError` for a subclass that sets no `name` or `batch`, or lacks a method.
+    **Raises:** `TypeError` for a subclass that sets no `name` or `batch`, or lacks a method, and for one whose methods
+    give no iterator, or one of other than pairs; `ValueError` for a minibatch of fewer targets than inputs.
 
     >>> import hashlib
     >>> import itertools
@@ -72,6 +107,12 @@ class Loader(metaclass=_Named):
     """What the examples are called in logs."""
     batch: int
     """Examples in a minibatch."""
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        for name in ("batches", "once"):
+            if name in vars(cls):
+                setattr(cls, name, _of_pairs(vars(cls)[name], name))
 
     @abstractmethod
     def __len__(self) -> int:
