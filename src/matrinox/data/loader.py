@@ -45,23 +45,23 @@ def _of_pairs(method: Callable[..., Iterator[Batch]], name: str) -> Callable[...
                 f"`{name}` of {loader!r} gave {found!r}, which must be an iterator of pairs (inputs, targets): yield "
                 "minibatches, or return an iterator of them."
             )
-        return (_pair(each, f"`{name}` of {loader!r}") for each in found)
+        return (_pair(each, loader, name) for each in found)
 
     return read
 
 
-def _pair(batch: Any, whose: str) -> Batch:
+def _pair(batch: Any, loader: Any, name: str) -> Batch:
     if not (isinstance(batch, tuple) and len(batch) == 2):
         came = f"{len(batch)} parts" if isinstance(batch, tuple) else f"type {type(batch).__name__}"
         raise TypeError(
-            f"{whose} gave a minibatch of {came}, which must be a pair (inputs, targets): yield `inputs, None` where "
+            f"`{name}` of {loader!r} gave a minibatch of {came}, which must be a pair (inputs, targets): yield `inputs, None` where "
             "there are no targets."
         )
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(batch)]
     if len({shape[:1] for shape in shapes}) > 1 or () in shapes:
         raise ValueError(
-            f"{whose} gave a minibatch of arrays {', '.join(map(str, shapes))}, which must be of as many examples "
-            "each: let their first axes be equal."
+            f"`{name}` of {loader!r} gave a minibatch of arrays {', '.join(map(str, shapes))}, which must be of as many "
+            "examples each: let their first axes be equal."
         )
     return batch
 
@@ -74,7 +74,7 @@ class Loader(metaclass=_Named):
     below; its `fingerprint` covers all that decides the minibatches: the examples, their order, `batch`.
 
     **Raises:** `TypeError` for a subclass that sets no `name` or `batch`, or lacks a method, and for one whose methods
-    give no iterator, or one of other than pairs; `ValueError` for a minibatch of fewer targets than inputs.
+    give no iterator, or one of other than pairs; `ValueError` for a minibatch of not as many targets as inputs.
 
     >>> import hashlib
     >>> import itertools
