@@ -54,14 +54,14 @@ def _pair(batch: Any, loader: Any, name: str) -> Batch:
     if not (isinstance(batch, tuple) and len(batch) == 2):
         came = f"{len(batch)} parts" if isinstance(batch, tuple) else f"type {type(batch).__name__}"
         raise TypeError(
-            f"`{name}` of {loader!r} gave a minibatch of {came}, which must be a pair (inputs, targets): yield `inputs, None` where "
-            "there are no targets."
+            f"`{name}` of {loader!r} gave a minibatch of {came}, which must be a pair (inputs, targets): yield "
+            "`inputs, None` where there are no targets."
         )
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(batch)]
     if len({shape[:1] for shape in shapes}) > 1 or () in shapes:
         raise ValueError(
-            f"`{name}` of {loader!r} gave a minibatch of arrays {', '.join(map(str, shapes))}, which must be of as many "
-            "examples each: let their first axes be equal."
+            f"`{name}` of {loader!r} gave a minibatch of arrays {', '.join(map(str, shapes))}, which must be of as "
+            "many examples each: let their first axes be equal."
         )
     return batch
 
