@@ -28,6 +28,7 @@ from matrinox.train import (
     Score,
     evaluate,
     fit,
+    placement,
     read_log,
     rounds_as_columns,
     software,
@@ -138,6 +139,8 @@ def reproduce(
         }
         notes = {"entry": row.name, "data": row.data, "test_sha256": data.test.fingerprint(), "seed": str(seed)}
         checkpoints = Checkpoints(target, notes=notes, overwrite=overwrite)
+        # What the mesh cannot hold is refused before an older run is removed.
+        placement(mesh, model)
         if not resume:
             in_main(checkpoints.prepare)
         # A log of scores must not lie beside a model that it did not score.

@@ -94,7 +94,7 @@ def test_other_errors_are_one_line_and_status_1(tmp_path, monkeypatch, refused):
     (tmp_path / "text.safetensors").write_text("no model, but long enough for a header's length")
     cases = {
         ("eval", "missing.safetensors"): "No such file",
-        ("eval", "text.safetensors"): "cannot load 'text.safetensors'",
+        ("eval", "text.safetensors"): "cannot read 'text.safetensors'",
         ("eval", "cnn-digits", "--data", "digit"): "did you mean 'digits'?",
         ("predict", "cnn-digits", "--input", "missing.npy"): "No such file or directory: 'missing.npy'",
         ("predict", "cnn-digits", "--input", "text.npy"): "text.npy is no .npy file of numbers",
