@@ -3,34 +3,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_layers import KEYS, Model, dense, draw, refusal
 from jax.test_util import check_grads
-from layer_table.row import drawn
 
 from matrinox import nn
-from matrinox.contract import ContractError
-
-KEYS = jax.random.split(jax.random.key(0), 4)
-
-
-def dense(p, q, n=4, key=0):
-    return nn.Dense(p=p, q=q, n=n, initializer=drawn, key=KEYS[key])
-
-
-def draw(*shape):
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
-
-
-def refusal(build, *args):
-    with pytest.raises(ContractError) as caught:
-        build(*args)
-    return str(caught.value)
-
-
-class Model(eqx.Module):
-    encoder: nn.Sequential
-
-    def __call__(self, x):
-        return self.encoder(x)
 
 
 def test_residual_and_branch_sum_by_hand():
