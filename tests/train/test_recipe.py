@@ -50,7 +50,7 @@ def test_an_option_that_a_recipe_does_not_have_is_told_with_the_nearest():
 
 @pytest.mark.parametrize("lengths", [{}, {"steps": 3, "epochs": 2}])
 def test_a_recipe_is_of_steps_or_of_epochs(lengths):
-    with pytest.raises(ValueError, match=r"`steps` \(=.*\) or `epochs` \(=.*\) must be given: give one"):
+    with pytest.raises(ValueError, match=r"`steps` \(=.*\) or `epochs` \(=.*\) must be given, and not both: give one"):
         Recipe(**lengths)
 
 

@@ -73,7 +73,7 @@ class Recipe(metaclass=Options):
             ) from error
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(
-                f"`steps` (={self.steps}) or `epochs` (={self.epochs}) must be given: give one of the two."
+                f"`steps` (={self.steps}) or `epochs` (={self.epochs}) must be given, and not both: give one."
             )
         if self.average is not None and not 0 < self.average < 1:
             raise ValueError(f"`average` (={self.average}) must be between 0 and 1: 0.999 is common.")
