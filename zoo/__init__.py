@@ -11,16 +11,21 @@ from matrinox import io
 from matrinox.contract import contract
 from matrinox.contract.nearest import nearest
 from matrinox.io.errors import show
+from matrinox.zoo.architecture import Architecture as Architecture
 from matrinox.zoo.card import Card as Card
 from matrinox.zoo.card import read_card as read_card
 from matrinox.zoo.catalogue import CATALOGUE as CATALOGUE
 from matrinox.zoo.catalogue import FAMILIES as FAMILIES
-from matrinox.zoo.catalogue import Entry as Entry
 from matrinox.zoo.catalogue import entry as entry
 from matrinox.zoo.cnn import CNN as CNN
 from matrinox.zoo.cnn import CNNConfig as CNNConfig
+from matrinox.zoo.data import BuiltIn as BuiltIn
+from matrinox.zoo.data import Characters as Characters
+from matrinox.zoo.data import EntryData as EntryData
+from matrinox.zoo.data import Parts as Parts
 from matrinox.zoo.mlp import MLP as MLP
 from matrinox.zoo.mlp import MLPConfig as MLPConfig
+from matrinox.zoo.row import Entry as Entry
 from matrinox.zoo.runs import Reproduced as Reproduced
 from matrinox.zoo.runs import publish as publish
 from matrinox.zoo.runs import reproduce as reproduce

@@ -1,48 +1,30 @@
 """The one table of the zoo: what each entry is, on what it is trained, and how."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-
-import equinox as eqx
 
 from matrinox.contract import contract
 from matrinox.contract.nearest import nearest
 from matrinox.data.augment import Shift
 from matrinox.train import AdamW, Classification, Recipe
-from matrinox.zoo.cnn import CNN, CNNConfig
-from matrinox.zoo.mlp import MLP, MLPConfig
+from matrinox.zoo.architecture import Architecture
+from matrinox.zoo.cnn import CNN
+from matrinox.zoo.cnn import PRESETS as CNNS
+from matrinox.zoo.data import BuiltIn
+from matrinox.zoo.mlp import MLP
+from matrinox.zoo.mlp import PRESETS as MLPS
+from matrinox.zoo.row import Entry as Entry
 
-FAMILIES: Mapping[str, type[eqx.Module]] = MappingProxyType({"CNN": CNN, "MLP": MLP})
+FAMILIES: Mapping[str, type[Architecture]] = MappingProxyType({"CNN": CNN, "MLP": MLP})
 """Architecture by name: what a model file may hold."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A row of the table: architecture, config, built-in data set and recipe, and what its card says in words."""
-
-    name: str
-    architecture: type[Any]
-    config: Any
-    data: str
-    recipe: Recipe
-    summary: str
-    limits: str
-
-    @property
-    def folder(self) -> Path:
-        """Where the entry's card, weights and log are."""
-        return Path(__file__).parent / "entries" / self.name
-
 
 _ROWS = (
     Entry(
         name="cnn-digits",
+        seeds=(0, 1, 2, 3, 4),
         architecture=CNN,
-        config=CNNConfig(),
-        data="digits",
+        config=CNNS["cnn-digits"],
+        data=BuiltIn("digits"),
         recipe=Recipe(
             steps=1140,
             batch=64,
@@ -52,13 +34,17 @@ _ROWS = (
             optimiser=AdamW(learning_rate=6e-3, weight_decay=0.05),
         ),
         summary="A convolutional network of 2 × 2 matrix neurons that reads handwritten digits of 8 × 8 pixels.",
+        goal=0.99,
+        use="To read digits of that size, and to begin with: it trains in seconds, and is small.",
+        source="Alpaydin and Kaynak 1998 (UCI), the test part, as scikit-learn has it.",
         limits="As in its data set: one digit, centred, about as large as the frame, bright on dark, from 0 to 1.",
     ),
     Entry(
         name="mlp-digits",
+        seeds=(0, 1, 2, 3, 4),
         architecture=MLP,
-        config=MLPConfig(),
-        data="digits-features",
+        config=MLPS["mlp-digits"],
+        data=BuiltIn("digits-features"),
         recipe=Recipe(
             steps=1140,
             batch=64,
@@ -67,6 +53,9 @@ _ROWS = (
             optimiser=AdamW(learning_rate=1e-2, weight_decay=0.1),
         ),
         summary="A multilayer perceptron of 4 × 4 matrix neurons that reads handwritten digits as rows of 64 pixels.",
+        goal=0.975,
+        use="To read digits as rows of features, and to begin with: it trains in a few seconds.",
+        source="Alpaydin and Kaynak 1998 (UCI), the test part, as scikit-learn has it.",
         limits="As cnn-digits, but not trained on shifts: many digits off their place by a pixel are misread.",
     ),
 )

@@ -1,8 +1,9 @@
 """Convolutional networks of matrix neurons."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Literal
 
 import equinox as eqx
@@ -13,6 +14,7 @@ from matrinox.contract import AnyArray, contract
 from matrinox.initializers import gain_of, variance_scaling
 from matrinox.io.config import check_config
 from matrinox.rand import KeyStream
+from matrinox.zoo.architecture import Architecture
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class CNNConfig:
 
 
 @contract
-class CNN(eqx.Module):
+class CNN(Architecture):
     """Images to logits: pixels → matrices → stages of convolution, relu and pooling → `logit_c = tr(Σ W_c @ x + B_c)`.
 
     The read-out is a convolution over all that is left of the image, then the trace: any linear map of all entries.
@@ -68,7 +70,6 @@ class CNN(eqx.Module):
     **Raises:** `ValueError` if the config's sizes do not fit together.
     """
 
-    layers: nn.Sequential
     config: CNNConfig = eqx.field(static=True)
 
     def __init__(self, config: CNNConfig, *, key: PRNGKeyArray):
@@ -96,8 +97,8 @@ class CNN(eqx.Module):
         if config.dropout:
             layers.append(nn.Dropout(config.dropout))
         read_out = nn.Conv2d(p=p, q=config.classes, n=config.n, kernel=config.map_size, key=keys.key("read-out"))
-        layers += [read_out, nn.GlobalAvgPool2d(), nn.Trace()]
-        self.layers = nn.Sequential(layers)
+        self.body = nn.Sequential(layers)
+        self.head = nn.Sequential([read_out, nn.GlobalAvgPool2d(), nn.Trace()])
         self.config = config
 
     @property
@@ -117,4 +118,8 @@ class CNN(eqx.Module):
         **Returns:** `(*batch, classes)`.
         **Raises:** `ContractError` if `x` has other sizes than the config.
         """
-        return self.layers(x, key=key)
+        return self.logits(x, key=key)
+
+
+PRESETS: Mapping[str, CNNConfig] = MappingProxyType({"cnn-digits": CNNConfig()})
+"""Config by the name of the entry."""

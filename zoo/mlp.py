@@ -1,8 +1,9 @@
 """Multilayer perceptrons of matrix neurons."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import equinox as eqx
@@ -14,6 +15,7 @@ from matrinox.contract import AnyArray, contract
 from matrinox.initializers import gain_of, variance_scaling
 from matrinox.io.config import check_config
 from matrinox.rand import KeyStream
+from matrinox.zoo.architecture import Architecture
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class MLPConfig:
 
 
 @contract
-class MLP(eqx.Module):
+class MLP(Architecture):
     """Features to logits: folded into matrices → dense layers and relu → `logit_c = tr(Σ_p W_cp @ x_p + B_c)`.
 
     A dense layer maps every column of its matrices alike and mixes none with another; a transpose behind each hidden
@@ -50,7 +52,6 @@ class MLP(eqx.Module):
     **Raises:** `ContractError` if `config` is no `MLPConfig`.
     """
 
-    layers: nn.Sequential
     config: MLPConfig = eqx.field(static=True)
 
     def __init__(self, config: MLPConfig, *, key: PRNGKeyArray):
@@ -66,7 +67,8 @@ class MLP(eqx.Module):
             if config.dropout:
                 layers.append(nn.Dropout(config.dropout))
         read_out = nn.Dense(p=config.widths[-1], q=config.classes, n=config.n, key=keys.key("read-out"))
-        self.layers = nn.Sequential([*layers, read_out, nn.Trace()])
+        self.body = nn.Sequential(layers)
+        self.head = nn.Sequential([read_out, nn.Trace()])
         self.config = config
 
     @property
@@ -83,4 +85,8 @@ class MLP(eqx.Module):
         **Returns:** `(*batch, classes)`.
         **Raises:** `ContractError` if `x` has another number of features.
         """
-        return self.layers(x, key=key)
+        return self.logits(x, key=key)
+
+
+PRESETS: Mapping[str, MLPConfig] = MappingProxyType({"mlp-digits": MLPConfig()})
+"""Config by the name of the entry."""

@@ -16,7 +16,6 @@ import jax
 
 from matrinox import io
 from matrinox.contract import contract
-from matrinox.data import Splits, load_splits
 from matrinox.io.atomic import write_atomically
 from matrinox.train import (
     Checkpoints,
@@ -39,12 +38,11 @@ from matrinox.train.checkpoint import LAST as CHECKPOINT_FILE
 from matrinox.train.recipe import plain
 from matrinox.train.shard.processes import in_main
 from matrinox.zoo.card import make_card, write_card
-from matrinox.zoo.catalogue import Entry, entry
+from matrinox.zoo.catalogue import entry
+from matrinox.zoo.data import EntryData, Parts
+from matrinox.zoo.row import Entry
 
 LOG_FILE, EVENTS_FILE = "log.json", "log.jsonl"
-
-# The share of validation, and the seed: of the split, which is the same for every seed of training.
-_VALIDATION, _SEED = 0.1, 0
 
 
 @dataclass(frozen=True)
@@ -59,17 +57,6 @@ class Reproduced:
     def run(self) -> Run:
         """The one run of the log."""
         return self.log.runs[0]
-
-
-@contract
-def splits_of(data: str) -> Splits:
-    """A built-in data set, split as for all entries and seeds.
-
-    **Arguments:** `data`: its name.
-    **Returns:** the three parts.
-    **Raises:** `ValueError` for an unknown name; `ImportError`, naming the extra to install, if its library is missing.
-    """
-    return load_splits(data, validation=_VALIDATION, seed=_SEED)
 
 
 @contract
@@ -124,7 +111,7 @@ def reproduce(
 
     in_main(refuse_to_overwrite)
     try:
-        data = splits_of(row.data)
+        data = row.data.splits(seed)
         model_key, fit_key = jax.random.split(jax.random.key(seed))
         model = row.architecture(row.config, key=model_key)
         about = {
@@ -137,7 +124,7 @@ def reproduce(
             "data": _described(row.data, data),
             "versions": software(),
         }
-        notes = {"entry": row.name, "data": row.data, "test_sha256": data.test.fingerprint(), "seed": str(seed)}
+        notes = {"entry": row.name, "data": row.data.name, "test_sha256": data.test.fingerprint(), "seed": str(seed)}
         checkpoints = Checkpoints(target, notes=notes, overwrite=overwrite)
         # What the mesh cannot hold is refused before an older run is removed.
         placement(mesh, model)
@@ -166,7 +153,7 @@ def reproduce(
     return Reproduced(model_file, log_file, read_log(log_file))
 
 
-def _scored(row: Entry, data: Splits, about: Mapping[str, Any], fitted: Fitted, model_file: Path) -> RunLog:
+def _scored(row: Entry, data: Parts, about: Mapping[str, Any], fitted: Fitted, model_file: Path) -> RunLog:
     # Ctrl-C may have come between two records of one fact, so what is logged is what the file itself holds.
     best, header = io.load(model_file, row.architecture), io.read_header(model_file)
     validation, test = (
@@ -228,7 +215,7 @@ def publish(
         "architecture": row.architecture.__name__,
         "config": plain(row.config),
         "recipe": row.recipe.described(),
-        "data": {**merged.data, "name": row.data},
+        "data": {**merged.data, "name": row.data.name, "split": row.data.split},
     }
     for what, due in now.items():
         if getattr(merged, what) != due:
@@ -249,11 +236,10 @@ def publish(
     return target
 
 
-def _described(name: str, data: Splits) -> dict[str, Any]:
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+def _described(data: EntryData, parts: Parts) -> dict[str, Any]:
     return {
-        "name": name,
-        "split": f"by class, {_VALIDATION:.0%} validation, 20% test, seed {_SEED}, the same for every seed of training",
-        "examples": {part: len(examples) for part, examples in parts.items()},
-        "sha256": {part: examples.fingerprint() for part, examples in parts.items()},
+        "name": data.name,
+        "split": data.split,
+        "examples": {part: len(examples) for part, examples in parts._asdict().items()},
+        "sha256": {part: examples.fingerprint() for part, examples in parts._asdict().items()},
     }

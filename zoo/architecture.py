@@ -1,0 +1,78 @@
+"""What every architecture of the zoo is: a body that makes features, and a head that reads them."""
+
+import abc
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, PRNGKeyArray, Shaped
+
+from matrinox import nn
+from matrinox.contract import AnyArray, contract
+from matrinox.nn.child import call_child, split_key
+
+
+@contract
+class Architecture(eqx.Module):
+    """A model of the zoo: `head(body(x))`, built from its config and a key.
+
+    A family has its own `__init__(config, *, key)`, `input_shape`, and `__call__` with the shapes that it takes. Its
+    config is a frozen dataclass with a field `classes`: how many numbers come out of an example, or of each token.
+    """
+
+    body: nn.Sequential
+    head: nn.Sequential
+    config: Any = eqx.field(static=True)
+
+    @property
+    @abc.abstractmethod
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+
+    @property
+    def chain(self) -> nn.Sequential:
+        """All layers in a row."""
+        return nn.Sequential([*self.body.layers, *self.head.layers])
+
+    def logits(self, x: Shaped[AnyArray, "..."], *, key: PRNGKeyArray | None = None) -> Shaped[Array, "..."]:
+        """What a call gives, whatever the family calls its axes.
+
+        **Arguments:** `x`: inputs, with any leading axes; `key`: for dropout, while training.
+        **Returns:** what the head reads off the features.
+        **Raises:** `ContractError` if `x` is not what the first layer takes.
+        """
+        body_key, head_key = split_key(key, 2)
+        return self.head(self.body(x, key=body_key), key=head_key)
+
+    def features(self, x: Shaped[AnyArray, "..."], *, key: PRNGKeyArray | None = None) -> Shaped[Array, "..."]:
+        """The matrices that the head reads.
+
+        **Arguments:** as for a call.
+        **Returns:** neurons, `(*batch, …, p, n, n)`.
+        **Raises:** `ContractError` if `x` is not what the first layer takes.
+        """
+        return self.body(x, key=split_key(key, 2)[0])
+
+    def forward_intermediates(self, x: Shaped[AnyArray, "..."], *, key: PRNGKeyArray | None = None) -> dict[str, Array]:
+        """What every layer gives, by its path: `"body.layers[0]"` … `"head.layers[0]"` …, the last being the logits.
+
+        **Arguments:** as for a call.
+        **Raises:** `ContractError` if `x` is not what the first layer takes.
+        """
+        given = {}
+        for part, part_key in zip(("body", "head"), split_key(key, 2), strict=True):
+            layers = getattr(self, part).layers
+            for index, (layer, layer_key) in enumerate(zip(layers, split_key(part_key, len(layers)), strict=True)):
+                x, _ = call_child(layer, x, None, layer_key)
+                given[f"{part}.layers[{index}]"] = x
+        return given
+
+    def reset_head(self, classes: int, *, key: PRNGKeyArray) -> "Architecture":
+        """The same body with an untrained head for so many classes.
+
+        **Arguments:** `classes`: of the new task; `key`: for the head's initial weights.
+        **Returns:** the model, its config changed alike.
+        **Raises:** `ValueError` for fewer than one class, or more than the config takes.
+        """
+        fresh = type(self)(dataclasses.replace(self.config, classes=classes), key=key)
+        return eqx.tree_at(lambda model: model.body, fresh, self.body)

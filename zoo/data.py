@@ -1,0 +1,97 @@
+"""What an entry of the zoo is trained, chosen and tested on: three parts, the same on every machine."""
+
+import abc
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from matrinox.data import load_splits, load_text
+from matrinox.data.examples import Examples
+from matrinox.data.text import CharTokenizer, TokenWindows, split_text
+
+_VALIDATION = 0.1
+# Those of tinyshakespeare, in the order of their codes, so that a model reads and writes text where the data are not.
+_ALPHABETS = {"tinyshakespeare": "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"}
+
+
+class Parts(NamedTuple):
+    """Fit on `train`, choose on `validation`, report `test` once."""
+
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+@dataclass(frozen=True)
+class EntryData(abc.ABC):
+    """Where an entry's parts come from, and what they are called. A subclass is a frozen dataclass of plain values."""
+
+    name: str
+
+    @property
+    @abc.abstractmethod
+    def split(self) -> str:
+        """How the parts are made, in words."""
+
+    @abc.abstractmethod
+    def splits(self, seed: int) -> Parts:
+        """The parts for a seed of training.
+
+        **Raises:** `FileNotFoundError`, `ImportError` where the data are not here, saying how to get them.
+        """
+
+
+@dataclass(frozen=True)
+class BuiltIn(EntryData):
+    """A data set that `load_splits` takes: its published test part or a fifth, and a tenth for validation.
+
+    **Arguments:** `name`: of the data set; `by_seed`: whether each seed of training has a split of its own, as where
+    there are so few examples that one split says little.
+    """
+
+    by_seed: bool = False
+
+    @property
+    def split(self) -> str:
+        """How the parts are made, in words."""
+        how = "10% validation; the published test part, or 20%"
+        return f"{how}; another split for each seed" if self.by_seed else f"{how}; the same split for every seed"
+
+    def splits(self, seed: int) -> Parts:
+        """The parts for a seed of training."""
+        parts = load_splits(self.name, validation=_VALIDATION, seed=seed if self.by_seed else 0)
+        return Parts(parts.train, parts.validation, parts.test)
+
+
+@dataclass(frozen=True)
+class Characters(EntryData):
+    """Windows of a text's characters: trained on at every place, and evaluated so that each character counts once.
+
+    The last tenth of the text is tested on, as nanoGPT validates on it; the last tenth of what is before that is for
+    validation.
+
+    **Arguments:** `name`: a text that `load_text` takes; `length`: characters of a window.
+    """
+
+    length: int
+
+    @property
+    def tokenizer(self) -> CharTokenizer:
+        """What turns text into the tokens that the model takes."""
+        return CharTokenizer(_ALPHABETS[self.name])
+
+    @property
+    def split(self) -> str:
+        """How the parts are made, in words."""
+        return (
+            f"windows of {self.length} characters; the last tenth of the text for test, the last tenth of the rest for "
+            "validation; the same split for every seed"
+        )
+
+    def splits(self, seed: int) -> Parts:
+        """The parts for a seed of training."""
+        del seed
+        tokens = self.tokenizer.encode(load_text(self.name))
+        rest, test = split_text(tokens, validation=_VALIDATION)
+        train, validation = split_text(rest, validation=_VALIDATION)
+        apart = (TokenWindows(part, self.length, stride=self.length, name=self.name) for part in (validation, test))
+        return Parts(TokenWindows(train, self.length, name=self.name), *apart)

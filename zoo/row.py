@@ -1,0 +1,48 @@
+"""`Entry`, a row of the zoo's table: what a model is, on what it is trained, and how."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matrinox.train import Recipe
+from matrinox.zoo.architecture import Architecture
+from matrinox.zoo.data import EntryData
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the table.
+
+    **Arguments:** `name`; `architecture`, `config`: the family, and one of its presets; `data`, `recipe`: on what it is
+    trained and how, each of `seeds` once; `goal`: what the mean over seeds of the task's headline figure is to reach on
+    the test part; `summary`, `use`, `limits`, `source`: what it is, what it is meant for and what not, and where its
+    parts come from, as its card says it.
+    """
+
+    name: str
+    architecture: type[Architecture]
+    config: Any
+    data: EntryData
+    recipe: Recipe
+    goal: float
+    summary: str
+    use: str
+    limits: str
+    source: str
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    @property
+    def family(self) -> str:
+        """The name of its architecture, such as `"CNN"`."""
+        return self.architecture.__name__
+
+    @property
+    def task(self) -> str:
+        """What it does, such as `"classification"` or `"language modelling"`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self.recipe.task).__name__).lower()
+
+    @property
+    def folder(self) -> Path:
+        """Where the entry's card, weights and log are."""
+        return Path(__file__).parent / "entries" / self.name
