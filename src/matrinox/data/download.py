@@ -28,11 +28,11 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Holding:
-    """A data set that lies in files.
+    """A data set, or something else, that lies in files.
 
     **Arguments:** `name`: as users write it; `forms`: the files that together hold it, in each of the forms that are
     read; `contents`: what they must hold, in words; `sources`: what is downloaded, the files of one of the forms, or
-    nothing; `origin`: then, what a person can make them of.
+    nothing; `origin`: then, what a person can make them of; `what`: it is.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Holding:
     contents: str
     sources: tuple[RemoteFile, ...] = ()
     origin: str = ""
+    what: str = "data set"
 
 
 def files_of(holding: Holding, *, download: bool) -> tuple[Path, ...]:
@@ -108,8 +109,8 @@ def _not_found(holding: Holding, why: str) -> FileNotFoundError:
         ways.append(f"by hand: make it of {holding.origin}, and save it in {_cached('')}.")
     data, cache = data_folder() or "not set", cache_folder() or "no MATRINOX_CACHE, and no pooch"
     return FileNotFoundError(
-        f"the data set {holding.name!r} is neither in MATRINOX_DATA ({data}) nor in the cache ({cache}), and was not "
-        f"downloaded: {why}. {'Three' if holding.sources else 'Two'} ways to get it:"
+        f"the {holding.what} {holding.name!r} is neither in MATRINOX_DATA ({data}) nor in the cache ({cache}), and was "
+        f"not downloaded: {why}. {'Three' if holding.sources else 'Two'} ways to get it:"
         + "".join(f"\n  {number}. {way}" for number, way in enumerate(ways, 1))
     )
 
