@@ -144,6 +144,7 @@ def example_arguments() -> dict[str, dict[str, Any]]:
         "functional.det": {"x": x},
         "functional.det_root": {"x": x},
         "functional.fold": {"x": jnp.ones((20,)), "n": 4},
+        "functional.fold_frames": {"x": jnp.ones((20,)), "n": 2, "length": 5},
         "functional.patches": {"images": jnp.ones((8, 8, 1)), "n": 4},
         "functional.embed_pixels": {"x": jnp.ones((1, 8, 8, 1)), "n": 3},
         "functional.embed_sequence": {"x": jnp.ones((8,)), "n": 3},

@@ -19,6 +19,35 @@ def test_fold_with_n_1_gives_a_neuron_a_feature():
     assert np.array_equal(nn.Fold(n=1)(jnp.arange(3.0))[:, 0, 0], [0.0, 1.0, 2.0])
 
 
+def test_frames_are_the_values_in_order_folded_step_by_step():
+    image = np.arange(2 * 3 * 4 * 2, dtype=np.float32).reshape(2, 3, 4, 2)
+    rows = nn.Frames(n=3, shape=(3, 4, 2), length=8)(image)
+    assert rows.shape == (2, 3, 1, 3, 3)
+    for example in range(2):
+        for row in range(3):
+            assert np.array_equal(rows[example, row].ravel(), [*image[example, row].ravel(), 0])
+    assert np.array_equal(nn.Frames(n=1, shape=(6,), length=2)(jnp.arange(6.0))[..., 0, 0], [[0, 1], [2, 3], [4, 5]])
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"length": 5}, r"`length` \(=5\) must divide the 24 values of `shape` \(=\(3, 8\)\): choose a divisor"),
+        ({"length": 0}, r"`length` \(=0\) must be at least 1"),
+        ({"shape": (3, 0)}, r"`shape\[1\]` \(=0\) must be at least 1"),
+        ({"shape": ()}, r"`shape` \(=\(\)\) must name at least one axis: such as \(40,\) or"),
+    ],
+)
+def test_frames_that_do_not_fit_are_refused(options, match):
+    with pytest.raises(ValueError, match=match):
+        nn.Frames(**{"n": 2, "shape": (3, 8), "length": 6, **options})
+
+
+def test_fold_frames_refuses_a_length_that_does_not_divide():
+    with pytest.raises(ValueError, match=r"`length` \(=3\) must divide the 8 features of `x`: choose a divisor"):
+        functional.fold_frames(jnp.ones(8), 2, 3)
+
+
 def test_patches_are_the_pixels_side_by_side():
     image = np.arange(4 * 6 * 2, dtype=np.float32).reshape(4, 6, 2)
     y = nn.Patches(n=2)(image)
@@ -52,6 +81,7 @@ def test_tile_repeats_each_number():
 def test_encoders_are_their_functional_twins():
     features = jax.random.normal(jax.random.key(0), (3, 4, 4, 2))
     assert np.array_equal(nn.Fold(3)(features), functional.fold(features, 3))
+    assert np.array_equal(nn.Frames(3, (4, 4, 2), 8)(features), functional.fold_frames(features.reshape(3, -1), 3, 8))
     assert np.array_equal(nn.Patches(2)(features), functional.patches(features, 2))
     assert np.array_equal(nn.Tile(2)(features), functional.tile(features, 2))
     pixels = functional.embed_pixels(features, 3, spatial_axes=(-3, -2), interleave=False)

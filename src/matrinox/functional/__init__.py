@@ -55,7 +55,7 @@ from matrinox.functional.determinant_pool import (
 from matrinox.functional.dropout import dropout
 from matrinox.functional.eigenvalue import logeig, reeig
 from matrinox.functional.embedding import embedding, unembed
-from matrinox.functional.encode import embed_pixels, embed_sequence, fold, patches, tile
+from matrinox.functional.encode import embed_pixels, embed_sequence, fold, fold_frames, patches, tile
 from matrinox.functional.equivariant import conjugation_bilinear, conjugation_dense
 from matrinox.functional.gate import invariant_gate
 from matrinox.functional.global_pool import (
@@ -91,6 +91,7 @@ from matrinox.functional.readout import (
     flatten,
     flatten_batch,
     flatten_linear,
+    flatten_space,
     frobenius_norm,
     matrix_mean,
     matrix_trace,
@@ -152,7 +153,9 @@ __all__ = [
     "flatten",
     "flatten_batch",
     "flatten_linear",
+    "flatten_space",
     "fold",
+    "fold_frames",
     "frobenius_norm",
     "frobenius_normalize",
     "frobenius_score",

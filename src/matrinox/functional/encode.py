@@ -26,6 +26,21 @@ def fold(x: Float[AnyArray, "*batch f"], n: int) -> Float[Array, "*batch _ {n} {
 
 
 @contract
+def fold_frames(x: Float[AnyArray, "*batch f"], n: int, length: int) -> Float[Array, "*batch _ _ {n} {n}"]:
+    """Features in order, cut into frames of equal length, each folded: moments of a signal, rows of an image.
+
+    **Arguments:** `x`: `(*batch, f)`; `n`: matrix side; `length`: features of a frame, which must divide f.
+    **Returns:** `(*batch, t, p, n, n)` with t = f / length and p = ⌈length / n²⌉.
+    **Raises:** `ContractError` if `x` has no feature axis; `ValueError` for an f that `length` does not divide, or for
+    `n` or `length` below 1.
+    """
+    f = x.shape[-1]
+    if length < 1 or f % length:
+        raise ValueError(f"`length` (={length}) must divide the {f} features of `x`: choose a divisor.")
+    return fold(jnp.asarray(x).reshape(*x.shape[:-1], f // length, length), n)
+
+
+@contract
 def patches(images: Float[AnyArray, "*batch h w c"], n: int) -> Float[Array, "*batch _ _ c {n} {n}"]:
     """Images cut into n×n patches that do not overlap, each channel of a patch one neuron.
 

@@ -29,7 +29,7 @@ from matrinox.nn.determinant_pool import AvgdPool1d, AvgdPool2d, AvgdPool3d, Max
 from matrinox.nn.dropout import Dropout
 from matrinox.nn.eigenvalue import LogEig, ReEig
 from matrinox.nn.embedding import Embedding
-from matrinox.nn.encode import EmbedPixels, EmbedSequence, Fold, Patches, Tile
+from matrinox.nn.encode import EmbedPixels, EmbedSequence, Fold, Frames, Patches, Tile
 from matrinox.nn.equivariant import ConjugationBilinear, ConjugationDense
 from matrinox.nn.function import Lambda
 from matrinox.nn.gate import InvariantGate
@@ -47,6 +47,7 @@ from matrinox.nn.global_pool import (
 from matrinox.nn.head import ClassificationHead, FlattenLinear, RegressionHead
 from matrinox.nn.invariant import CharacteristicPolynomial, DeterminantRatios, TracePowers
 from matrinox.nn.language_model import LanguageModel
+from matrinox.nn.last_step import LastStep
 from matrinox.nn.lazy import Lazy
 from matrinox.nn.linear import Dense
 from matrinox.nn.lora import LoRA, lora
@@ -68,7 +69,7 @@ from matrinox.nn.pool import (
     SumPool3d,
 )
 from matrinox.nn.position import LearnedPosition, RotaryPosition, SinusoidalPosition
-from matrinox.nn.readout import Flatten, FlattenBatch, FrobeniusNorm, Mean, Sum, Trace
+from matrinox.nn.readout import Flatten, FlattenBatch, FlattenSpace, FrobeniusNorm, Mean, Sum, Trace
 from matrinox.nn.recurrent import Recurrent
 from matrinox.nn.recurrent_stack import Bidirectional, StackedRecurrent
 from matrinox.nn.reduction_pool import Pool1d, Pool2d, Pool3d
@@ -80,6 +81,7 @@ from matrinox.nn.transformer import TransformerEncoderBlock
 from matrinox.nn.transformer_classifier import TransformerClassifier
 from matrinox.nn.transformer_decoder import TransformerDecoderBlock
 from matrinox.nn.transformer_stack import TransformerDecoder, TransformerEncoder
+from matrinox.nn.transpose import Transpose
 
 __all__ = [
     "ELU",
@@ -132,7 +134,9 @@ __all__ = [
     "Flatten",
     "FlattenBatch",
     "FlattenLinear",
+    "FlattenSpace",
     "Fold",
+    "Frames",
     "FrobeniusNorm",
     "FrobeniusNormalization",
     "GRUCell",
@@ -153,6 +157,7 @@ __all__ = [
     "LSTMCell",
     "Lambda",
     "LanguageModel",
+    "LastStep",
     "LayerNorm",
     "Lazy",
     "LeakyReLU",
@@ -215,6 +220,7 @@ __all__ = [
     "TransformerDecoderBlock",
     "TransformerEncoder",
     "TransformerEncoderBlock",
+    "Transpose",
     "Triangular",
     "ZNorm",
     "activation_of",

@@ -1,10 +1,12 @@
 """Encoders as layers: features, images and sequences into matrix neurons."""
 
+import math
+
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
-from matrinox.functional import embed_pixels, embed_sequence, fold, patches, tile
+from matrinox.functional import embed_pixels, embed_sequence, fold, fold_frames, patches, tile
 from matrinox.nn.linear import check_sizes
 
 
@@ -39,6 +41,53 @@ class Fold(_Encoder):
         **Raises:** `ContractError` if `x` has no axes.
         """
         return fold(x, self.n)
+
+
+@contract
+class Frames(_Encoder):
+    """A sequence of matrices from an example's values, in order and `length` a step: to `(*batch, t, p, n, n)`.
+
+    Rows of an image, where `length` is its width times its channels, or moments of a signal.
+
+    **Arguments:** `n`: matrix side; `shape`: of an example; `length`: values of a step, which must divide those of an
+    example. The steps are t = values / length, and the neurons p = ⌈length / n²⌉.
+    **Raises:** `ValueError` if `n`, a size of `shape` or `length` is below 1, `shape` is empty or `length` no divisor.
+    **Source:** `functional.fold_frames`.
+
+    >>> import jax.numpy as jnp
+    >>> Frames(n=2, shape=(28, 28, 1), length=28)(jnp.ones((32, 28, 28, 1))).shape
+    (32, 28, 7, 2, 2)
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    length: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        if not self.shape:
+            raise ValueError("`shape` (=()) must name at least one axis: such as (40,) or (28, 28, 1).")
+        check_sizes(length=self.length, **{f"shape[{axis}]": size for axis, size in enumerate(self.shape)})
+        if math.prod(self.shape) % self.length:
+            raise ValueError(
+                f"`length` (={self.length}) must divide the {math.prod(self.shape)} values of `shape` (={self.shape}): "
+                "choose a divisor."
+            )
+
+    @property
+    def values(self) -> int | str:
+        """The axes of an example."""
+        return self.shape[0] if len(self.shape) == 1 else " ".join(map(str, self.shape))
+
+    def __call__(
+        self, x: Float[AnyArray, "*batch {self.values}"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*batch t _ {self.n} {self.n}"]:
+        """Cuts and folds.
+
+        **Arguments:** `x`: `(*batch, *shape)`; `key`: not used.
+        **Returns:** `(*batch, t, p, n, n)`.
+        **Raises:** `ContractError` if the trailing axes are not `shape`.
+        """
+        batch = x.shape[: x.ndim - len(self.shape)]
+        return fold_frames(x.reshape(*batch, math.prod(self.shape)), self.n, self.length)
 
 
 @contract

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from layer_table.row import DENSE, WRONG_DENSE, Row, with_weights, without
+from layer_table.row import DENSE, IMAGE, SEQUENCE, WRONG_DENSE, WRONG_IMAGE, WRONG_SEQUENCE, Row, with_weights, without
 from matrinox import nn
 
 
@@ -28,7 +28,9 @@ ROWS = {
     "FlattenBatch": Row(
         lambda key, dtype: OverExamples(nn.FlattenBatch()), (2, *DENSE), (2, *WRONG_DENSE), refuser="FlattenBatch"
     ),
+    "FlattenSpace": Row(without(nn.FlattenSpace), IMAGE, WRONG_IMAGE),
     "Sum": Row(without(nn.Sum), DENSE, WRONG_DENSE),
+    "LastStep": Row(without(nn.LastStep), SEQUENCE, WRONG_SEQUENCE),
     "ClassificationHead": Row(with_weights(nn.ClassificationHead, 2, 3, 3), DENSE, WRONG_DENSE),
     "RegressionHead": Row(with_weights(nn.RegressionHead, 2, 3, 3), DENSE, WRONG_DENSE),
     "FlattenLinear": Row(with_weights(nn.FlattenLinear, 2, 3, 3), DENSE, WRONG_DENSE),
