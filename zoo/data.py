@@ -4,6 +4,8 @@ import abc
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from matrinox.data import load_splits, load_text
 from matrinox.data.examples import Examples
 from matrinox.data.text import CharTokenizer, TokenWindows, split_text
@@ -91,7 +93,8 @@ class Characters(EntryData):
         """The parts for a seed of training."""
         del seed
         tokens = self.tokenizer.encode(load_text(self.name))
-        rest, test = split_text(tokens, validation=_VALIDATION)
+        # nanoGPT's cut; `split_text` rounds the last tenth to one character less.
+        rest, test = np.split(tokens, [int(0.9 * len(tokens))])
         train, validation = split_text(rest, validation=_VALIDATION)
         apart = (TokenWindows(part, self.length, stride=self.length, name=self.name) for part in (validation, test))
         return Parts(TokenWindows(train, self.length, name=self.name), *apart)

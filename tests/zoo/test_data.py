@@ -1,0 +1,45 @@
+"""What entries are trained, chosen and tested on."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from matrinox.data import load_builtin, load_splits, load_text
+from matrinox.zoo import BuiltIn, Characters
+
+here = pytest.mark.skipif(
+    not any((Path(folder) / "tinyshakespeare.txt.gz").is_file() for folder in [os.environ.get("MATRINOX_DATA", "")]),
+    reason="tinyshakespeare.txt.gz is not in the folder that MATRINOX_DATA names",
+)
+
+
+def test_a_builtin_set_is_split_alike_for_every_seed_unless_by_seed():
+    fixed, by_seed = BuiltIn("wine"), BuiltIn("wine", by_seed=True)
+    due = [load_splits("wine", seed=seed).fingerprint() for seed in (0, 1)]
+    for data, seeds in ((fixed, (0, 0)), (by_seed, (0, 1))):
+        for seed, number in enumerate(seeds):
+            parts, whole = data.splits(seed), load_splits("wine", seed=number)
+            assert [part.fingerprint() for part in parts] == [
+                part.fingerprint() for part in (whole.train, whole.validation, whole.test)
+            ]
+    assert due[0] != due[1]
+    assert "the same split for every seed" in fixed.split
+    assert "another split for each seed" in by_seed.split
+    assert sum(map(len, fixed.splits(0))) == len(load_builtin("wine"))
+
+
+@here
+def test_the_text_is_nanogpts_and_its_windows_share_no_character():
+    data = Characters("tinyshakespeare", length=100)
+    parts, text = data.splits(0), load_text("tinyshakespeare")
+    train, validation, test = (np.asarray(part.tokens) for part in parts)
+    assert data.tokenizer.decode(test) == text[int(0.9 * len(text)) :]
+    assert data.tokenizer.decode(np.concatenate([train, validation])) == text[: int(0.9 * len(text))]
+    assert data.tokenizer.alphabet == "".join(sorted(set(text)))
+    rows = np.arange(len(parts.test))
+    inputs, targets = parts.test.gather(rows)
+    assert np.array_equal(np.asarray(targets).ravel(), test[1 : 1 + targets.size])
+    assert inputs.shape == (1115, 100)
+    assert parts.train.gather(np.array([1]))[0][0, 0] == train[1]
