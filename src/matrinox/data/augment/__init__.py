@@ -15,6 +15,14 @@ from matrinox.data.augment.noise import Noise as Noise
 from matrinox.data.augment.noise import add_noise as add_noise
 from matrinox.data.augment.rotation import Rotation as Rotation
 from matrinox.data.augment.rotation import rotate_neurons as rotate_neurons
+from matrinox.data.augment.signals import Gain as Gain
+from matrinox.data.augment.signals import Roll as Roll
+from matrinox.data.augment.signals import Stretch as Stretch
+from matrinox.data.augment.signals import Tilt as Tilt
+from matrinox.data.augment.signals import roll_signals as roll_signals
+from matrinox.data.augment.signals import scale_signals as scale_signals
+from matrinox.data.augment.signals import stretch_signals as stretch_signals
+from matrinox.data.augment.signals import tilt_signals as tilt_signals
 from matrinox.data.augment.turns import Augmentation as Augmentation
 from matrinox.data.augment.turns import augmented as augmented
 from matrinox.data.augment.views import two_views as two_views
