@@ -20,6 +20,8 @@ from matrinox.zoo.models import list_models as list_models
 from matrinox.zoo.models import load as load
 from matrinox.zoo.models import model_file as model_file
 from matrinox.zoo.models import save as save
+from matrinox.zoo.rnn import RNN as RNN
+from matrinox.zoo.rnn import RNNConfig as RNNConfig
 from matrinox.zoo.row import Entry as Entry
 from matrinox.zoo.runs import Reproduced as Reproduced
 from matrinox.zoo.runs import publish as publish

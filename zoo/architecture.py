@@ -5,7 +5,8 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
-from jaxtyping import Array, PRNGKeyArray, Shaped
+from jax.typing import DTypeLike
+from jaxtyping import Array, PRNGKeyArray, PyTree, Shaped
 
 from matrinox import nn
 from matrinox.contract import AnyArray, contract
@@ -66,6 +67,31 @@ class Architecture(eqx.Module):
                 x, _ = call_child(layer, x, None, layer_key)
                 given[f"{part}.layers[{index}]"] = x
         return given
+
+    def initial_cache(
+        self, length: int, batch_shape: tuple[int, ...] = (), dtype: DTypeLike | None = None
+    ) -> tuple[PyTree, ...]:
+        """What a model of sequences keeps of one that is taken by `step`, before its first token.
+
+        **Arguments:** `length`: how many tokens there is room for; `batch_shape`: their leading axes; `dtype`: of what
+        is kept, where `None` that of the weights, and of a recurrent state at least float32.
+        **Returns:** one for each layer.
+        **Raises:** `TypeError`, with its path, for a layer that cannot step, as of a model of images; `ValueError` for
+        a `length` below 1, or beyond the positions of a layer.
+        """
+        return self.chain.initial_cache(length, batch_shape, dtype)
+
+    def step(
+        self, cache: tuple[PyTree, ...], x: Shaped[AnyArray, "..."], *, key: PRNGKeyArray | None = None
+    ) -> tuple[tuple[PyTree, ...], Shaped[Array, "..."]]:
+        """The next tokens of a sequence, one or more: portion by portion, this gives what a call gives for the whole.
+
+        **Arguments:** `cache`: as `initial_cache` gives it, or the step before; `x`: the tokens, `(*batch, t)`; `key`:
+        for dropout, while training.
+        **Returns:** `(cache, logits)`.
+        **Raises:** as `initial_cache`; `ContractError` for another cache, or what the first layer does not take.
+        """
+        return self.chain.step(cache, x, key=key)
 
     def reset_head(self, classes: int, *, key: PRNGKeyArray) -> "Architecture":
         """The same body with an untrained head for so many classes.

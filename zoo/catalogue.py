@@ -13,9 +13,10 @@ from matrinox.zoo.cnn import PRESETS as CNNS
 from matrinox.zoo.data import BuiltIn
 from matrinox.zoo.mlp import MLP
 from matrinox.zoo.mlp import PRESETS as MLPS
+from matrinox.zoo.rnn import RNN
 from matrinox.zoo.row import Entry as Entry
 
-FAMILIES: Mapping[str, type[Architecture]] = MappingProxyType({"CNN": CNN, "MLP": MLP})
+FAMILIES: Mapping[str, type[Architecture]] = MappingProxyType({"CNN": CNN, "MLP": MLP, "RNN": RNN})
 """Architecture by name: what a model file may hold."""
 
 _ROWS = (
