@@ -206,7 +206,7 @@ def test_load_says_that_a_file_is_missing_or_damaged(tmp_path):
 def test_load_says_that_a_file_is_of_no_architecture_of_the_zoo(tmp_path):
     path = tmp_path / "plain.safetensors"
     io.save(path, {"weight": jnp.ones(3)})
-    match = r"holds a plain tree, and the zoo takes its own architectures, CNN, MLP, .*: .* `matrinox.load\(path, like=model"
+    match = r"holds a plain tree, and the zoo takes its own architectures, CNN, .*: .* `matrinox.load\(path, like=model"
     with pytest.raises(io.ModelFileError, match=match):
         zoo.load(path)
     assert matrinox.load(path, like={"weight": jnp.zeros(3)})["weight"].tolist() == [1, 1, 1]
