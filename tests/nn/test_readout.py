@@ -86,3 +86,13 @@ def test_sum_refuses_axes_that_would_count_the_batch_or_are_not_there():
         nn.Sum(0)
     with pytest.raises(ValueError, match=r"`axis` \(=-4\) must be of the 3 axes of x: choose from -3 to -1"):
         nn.Sum(-4)(jnp.ones((2, 4, 4)))
+
+
+def test_flatten_space_reads_the_places_row_by_row():
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 2, 4, 4)).astype(np.float32)
+    tokens = nn.FlattenSpace()(x)
+    assert tokens.shape == (2, 15, 2, 4, 4)
+    assert all(np.array_equal(tokens[:, 5 * i + j], x[:, i, j]) for i in range(3) for j in range(5))
+    assert np.array_equal(nn.FlattenSpace()(x[0]), tokens[0])
+    with pytest.raises(ContractError, match=r"FlattenSpace got x float32\[5, 2, 4, 4\].*it has 4 axes, at least 5"):
+        nn.FlattenSpace()(x[0, 0])

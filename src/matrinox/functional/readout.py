@@ -73,6 +73,18 @@ def flatten_batch(x: Float[AnyArray, "examples *rest p n n"]) -> Float[Array, "e
 
 
 @contract
+def flatten_space(x: Float[AnyArray, "*batch h w p n n"]) -> Float[Array, "*batch h*w p n n"]:
+    """The places of an image in a row, each a token: row by row.
+
+    **Arguments:** `x`: `(*batch, h, w, p, n, n)`.
+    **Returns:** `(*batch, h · w, p, n, n)`.
+    **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
+    """
+    *batch, h, w, p, n, _ = x.shape
+    return jnp.asarray(x).reshape(*batch, h * w, p, n, n)
+
+
+@contract
 def reduce_sum(
     x: Float[AnyArray, "*batch p n n"], axis: AxesFromEnd = (-3, -2, -1), *, keepdims: bool = False
 ) -> Float[Array, "..."]:

@@ -6,7 +6,15 @@ import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
-from matrinox.functional import flatten, flatten_batch, frobenius_norm, matrix_mean, matrix_trace, reduce_sum
+from matrinox.functional import (
+    flatten,
+    flatten_batch,
+    flatten_space,
+    frobenius_norm,
+    matrix_mean,
+    matrix_trace,
+    reduce_sum,
+)
 from matrinox.functional.axis import AxesFromEnd, from_the_end
 
 
@@ -123,6 +131,29 @@ class FlattenBatch(eqx.Module):
         **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
         """
         return flatten_batch(x)
+
+
+@contract
+class FlattenSpace(eqx.Module):
+    """The places of an image in a row, each a token: `(*batch, h, w, p, n, n)` to `(*batch, h·w, p, n, n)`.
+
+    **Source:** `functional.flatten_space`.
+
+    >>> import jax.numpy as jnp
+    >>> FlattenSpace()(jnp.ones((32, 8, 8, 3, 4, 4))).shape
+    (32, 64, 3, 4, 4)
+    """
+
+    def __call__(
+        self, x: Float[AnyArray, "*batch h w p n n"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "*batch h*w p n n"]:
+        """Reads the places row by row.
+
+        **Arguments:** `x`: `(*batch, h, w, p, n, n)`; `key`: not used.
+        **Returns:** `(*batch, h · w, p, n, n)`.
+        **Raises:** `ContractError` if the matrices are not square, or for a missing axis.
+        """
+        return flatten_space(x)
 
 
 @contract
