@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 
 from matrinox import nn, zoo
-from matrinox.bridge.chain import chain_of
+from matrinox.bridge.chain import chain_of, input_dtype
 
 
 class Model(eqx.Module):
@@ -25,7 +25,7 @@ def layers():
 
 def test_a_model_that_calls_its_layers_alone_is_its_layers():
     model = Model(layers())
-    assert chain_of(model) is model.layers
+    assert chain_of(model) == ("layers", model.layers)
 
 
 def test_a_model_of_the_zoo_is_its_layers_in_inference():
@@ -33,7 +33,15 @@ def test_a_model_of_the_zoo_is_its_layers_in_inference():
         zoo.CNN(zoo.CNNConfig(height=4, width=4, n=2, stages=((2,),), dropout=0.1), key=jax.random.key(0)),
         zoo.MLP(zoo.MLPConfig(features=4, n=2, widths=(2,)), key=jax.random.key(0)),
     ):
-        assert chain_of(model) is model.layers
+        name, chain = chain_of(model)
+        assert name == "chain"
+        assert all(a is b for a, b in zip(chain.layers, [*model.body.layers, *model.head.layers], strict=True))
+
+
+def test_what_looks_up_tokens_takes_integers():
+    table = nn.Embedding(vocabulary=3, p=1, n=2, initializer=jax.nn.initializers.zeros, key=jax.random.key(0))
+    assert input_dtype(nn.Sequential([nn.Sequential([table, nn.Tanh()])])) == jnp.int32
+    assert input_dtype(layers()) == jnp.float32
 
 
 def test_a_model_that_does_more_or_uses_its_weights_otherwise_is_none():

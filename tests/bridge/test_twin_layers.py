@@ -1,84 +1,87 @@
-"""Chains of matrix layers as chains of scalar ones: which widths can be chosen, and what is built."""
+"""Layers of matrix neurons anew as scalar ones: the options that stay, and the weights that they start from."""
 
-from functools import partial
-
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from matrinox import nn
-from matrinox.bridge.twin_layers import plan_of
+from matrinox.bridge.twin_layers import multiple_given, rebuilt, require_scalar_cells
+from matrinox.bridge.walk import Unfit
 
 KEY = jax.random.key(0)
 
 
-def zeros(key, shape, dtype):
-    """Weights of which the twins' are not drawn either: each shape that is drawn compiles."""
-    return jnp.zeros(shape, dtype)
+def spread(weight):
+    return float(np.std(np.asarray(weight, np.float64)))
 
 
-def plan(*layers, shape):
-    return plan_of(nn.Sequential(layers), lambda flat: eqx.nn.inference_mode(flat).shapes(shape))
-
-
-def test_ends_of_the_task_stay_and_others_are_scaled():
-    dense = partial(nn.Dense, n=2, initializer=zeros, key=KEY)
-    of_features = plan(nn.Fold(2), dense(2, 4), nn.ReLU(), dense(4, 3), nn.Trace(), shape=(7,))
-    assert of_features.widths(1) == (1, 7, 4, 3)
-    assert of_features.widths(2.6) == (1, 7, 10, 3)
-    assert of_features.chosen(of_features.widths(2)) == (8,)
-    assert plan(dense(2, 4), dense(4, 3), nn.Flatten(), shape=(2, 2, 2)).widths(2) == (4, 8, 12)
-    assert plan(dense(2, 4), dense(4, 3), shape=(2, 2, 2)).widths(2) == (4, 8, 6)
-
-
-def test_widths_are_multiples_of_the_groups_on_both_sides():
-    conv = partial(nn.Conv1d, n=2, kernel=1, initializer=zeros, key=KEY)
-    of_groups = plan(
-        conv(1, 4), nn.GroupNorm(groups=2, p=4, n=2, axes=1), conv(4, 6), conv(6, 6, groups=3), shape=(5, 1, 2, 2)
-    )
-    assert of_groups.widths(1.3) == (1, 6, 9, 9)
-
-
-def test_options_stay_and_layers_in_layers_stand_in_a_row():
-    inner = nn.MLP(
-        p=1,
-        q=1,
+def test_a_cell_keeps_its_options_and_the_gain_of_each_part():
+    cell = nn.LSTMCell(
+        p=4,
+        q=6,
         n=2,
-        hidden=(2,),
-        use_bias=False,
-        norm="rms",
-        activation="relud",
-        dropout=0.1,
-        initializer=zeros,
+        gating="matmul",
+        forget_bias=1.0,
+        initializer=lambda key, shape, dtype: 3 * nn.linear.lecun_normal(key, shape, dtype),
+        hidden_initializer=nn.linear.lecun_normal,
         key=KEY,
     )
-    built = plan(
-        inner, nn.Conv1d(p=1, q=1, n=2, kernel=2, stride=2, padding=1, initializer=zeros, key=KEY), shape=(4, 1, 2, 2)
+    twin = rebuilt(nn.Recurrent(cell, reverse=True, unroll=2), 64, 96, KEY)
+    assert (twin.p, twin.q, twin.n, twin.reverse, twin.unroll) == (64, 96, 1, True, 2)
+    assert twin.cell.gating == "hadamard"
+    assert jnp.array_equal(twin.cell.bias.reshape(4, 96), jnp.array([[0.0], [1], [0], [0]]) * jnp.ones(96))
+    of_hidden, of_input = twin.cell.weight[:, :96], twin.cell.weight[:, 96:]
+    assert spread(of_hidden) * np.sqrt(96) == pytest.approx(spread(cell.weight[:, :6]) * np.sqrt(12), rel=0.03)
+    assert spread(of_input) * np.sqrt(64) == pytest.approx(spread(cell.weight[:, 6:]) * np.sqrt(8), rel=0.03)
+
+
+def test_ways_share_the_neurons_of_both_as_the_models_do():
+    def way(q, *, reverse):
+        cells = [nn.GRUCell(p=a, q=b, n=2, initializer=jax.nn.initializers.zeros, key=KEY) for a, b in ((2, 4), (4, q))]
+        return nn.StackedRecurrent([nn.Recurrent(cell, reverse=reverse) for cell in cells])
+
+    layer = nn.Bidirectional(way(2, reverse=False), way(4, reverse=True))
+    assert multiple_given(layer) == 3
+    require_scalar_cells(layer)
+    twin = rebuilt(layer, 5, 12, KEY)
+    assert [(part.p, part.q) for part in twin.forward.layers] == [(5, 8), (8, 4)]
+    assert [(part.p, part.q) for part in twin.backward.layers] == [(5, 8), (8, 8)]
+    summed = nn.Bidirectional(way(2, reverse=False), way(2, reverse=True), merge="sum")
+    assert multiple_given(summed) == 1
+    assert (rebuilt(summed, 5, 3, KEY).forward.q, rebuilt(summed, 5, 3, KEY).q) == (3, 3)
+
+
+def test_the_twin_of_a_matrix_scan_is_a_diagonal_recurrence(draw):
+    layer = nn.MatrixScan(p=2, q=3, n=2, use_input=False, noise=0.5, determinants="both", entries=4, key=KEY)
+    twin = rebuilt(layer, 5, 4, KEY)
+    assert (twin.p, twin.q, twin.n, twin.table) == (5, 4, 1, None)
+    x = draw(7, 5, 1, 1)
+    a, u = (
+        np.einsum("qp,tp->tq", np.float64(part.weight[..., 0, 0]), np.float64(x[..., 0, 0]))
+        for part in (twin.transition_proj, twin.input_proj)
     )
-    model = built.build(built.widths(2), KEY)
-    assert [type(layer).__name__ for layer in model] == ["Dense", "RMSNorm", "ReLUd", "Dropout", "Dense", "Conv1d"]
-    assert model[0].bias is None
-    assert (model[5].stride, model[5].padding, model[5].kernel) == ((2,), 1, (2,))
-    assert model(jnp.ones((4, 2, 1, 1)), key=KEY).shape == (3, 2, 1, 1)
+    a += np.float64(twin.transition_proj.bias[..., 0, 0]) + np.array([1, -1, 1, -1])
+    a /= np.maximum(np.abs(a), 1)
+    h, states = np.ones(4), []
+    for t in range(7):
+        h = a[t] * h + u[t]
+        states.append(h)
+    np.testing.assert_allclose(jax.jit(twin.__call__)(x)[..., 0, 0], states, rtol=1e-4, atol=1e-5)
+    assert len(set(np.abs(a).round(6).flat)) > 10
 
 
-def test_patches_are_given_as_numbers():
-    built = plan(
-        nn.Patches(2),
-        nn.Dense(p=1, q=3, n=2, initializer=zeros, key=KEY),
-        nn.GlobalAvgPool2d(),
-        nn.Mean(),
-        shape=(4, 4, 1),
-    )
-    model = built.build(built.widths(1), KEY)
-    assert model[1].weight.shape == (3, 4, 1, 1)
-    image = jnp.arange(16.0).reshape(4, 4, 1)
-    np.testing.assert_array_equal(model[0](image)[0, 1, :, 0, 0], [2, 3, 6, 7])
+def test_folds_take_the_tasks_numbers_one_by_one():
+    assert rebuilt(nn.Tile(3), 1, 5, KEY) == nn.Fold(1)
+    assert rebuilt(nn.Frames(n=3, shape=(4, 5), length=5), 1, 5, KEY) == nn.Frames(n=1, shape=(4, 5), length=5)
 
 
-def test_weights_of_zero_and_in_half_precision_stay_so():
-    built = plan(nn.Dense(p=1, q=1, n=2, initializer=zeros, dtype=jnp.bfloat16, key=KEY), shape=(1, 2, 2))
-    weight = built.build(built.widths(2), KEY)[0].weight
-    assert weight.dtype == jnp.bfloat16
-    assert not weight.any()
+def test_recurrent_layers_of_other_cells_are_refused():
+    class Cell(nn.RNNCell):
+        """One whose call may do anything."""
+
+    cell = Cell(p=1, q=1, n=2, initializer=jax.nn.initializers.zeros, key=KEY)
+    with pytest.raises(Unfit, match="its cell is of Cell, and twins are known of RNNCell, GRUCell, LSTMCell"):
+        require_scalar_cells(nn.StackedRecurrent([nn.Recurrent(cell)]))
+    with pytest.raises(Unfit, match="it holds a layer of Mamba, which has no scalar twin"):
+        require_scalar_cells(nn.StackedRecurrent([nn.Mamba(p=2, q=2, n=2, key=KEY)]))

@@ -1,4 +1,4 @@
-"""What a model is that holds a Sequential and calls it: that Sequential, if it does nothing else."""
+"""What a model is that calls a Sequential: that Sequential, if it does nothing else."""
 
 from typing import Any
 
@@ -14,21 +14,32 @@ from matrinox.bridge.entrywise import text_of
 IN_TURN = (nn.Sequential, nn.MLP, nn.ConvAct, nn.ConvNormAct, nn.ConvNormActPool, nn.BasicBlock)
 
 
-def chain_of(model: Any) -> nn.Sequential | None:
-    """The `layers` of a model that gives what they give, such as those of the zoo; `None` for any other.
+def chain_of(model: Any) -> tuple[str, nn.Sequential] | None:
+    """The `layers`, or the `chain`, of a model that gives what they give, and under which of the names; `None` for any
+    other.
 
     Both are traced, in inference, on one input of the model's `input_shape`: they must be the same program.
     """
-    layers, shape = getattr(model, "layers", None), getattr(model, "input_shape", None)
-    if isinstance(model, nn.Sequential) or not isinstance(layers, nn.Sequential) or shape is None:
+    shape = getattr(model, "input_shape", None)
+    found = ((name, getattr(model, name, None)) for name in ("layers", "chain"))
+    named = next(((name, chain) for name, chain in found if isinstance(chain, nn.Sequential)), None)
+    if isinstance(model, nn.Sequential) or named is None or shape is None:
         return None
-    whole = eqx.nn.inference_mode(model)
-    x = jax.ShapeDtypeStruct(shape, jnp.float32)
-    ours, theirs = (jax.make_jaxpr(lambda x, part=part: part(x))(x) for part in (whole, whole.layers))
+    chain = named[1]
+    x = jax.ShapeDtypeStruct(shape, input_dtype(chain))
+    ours, theirs = (jax.make_jaxpr(eqx.nn.inference_mode(part))(x) for part in (model, chain))
     same_weights = len(ours.consts) == len(theirs.consts) and all(
         a is b or _are_equal(a, b) for a, b in zip(ours.consts, theirs.consts, strict=True)
     )
-    return layers if same_weights and text_of(ours) == text_of(theirs) else None
+    return named if same_weights and text_of(ours) == text_of(theirs) else None
+
+
+def input_dtype(chain: nn.Sequential) -> Any:
+    """What a chain takes: integers where its first layer looks up tokens, and floats elsewhere."""
+    first = chain.layers[0]
+    while isinstance(first, nn.Sequential):
+        first = first.layers[0]
+    return jnp.int32 if isinstance(first, nn.Embedding) else jnp.float32
 
 
 def _are_equal(a: Any, b: Any) -> bool:

@@ -59,9 +59,9 @@ def to_equinox(layer: PyTree, state: eqx.nn.State | None = None, *, n: int | Non
 
 
 def _otherwise(walk: Walk, path: str, layer: Any) -> Any:
-    chain = chain_of(layer)
-    if chain is not None:
-        return walk.convert(f"{path}.layers", chain)
+    if (named := chain_of(layer)) is not None:
+        name, chain = named
+        return walk.convert(f"{path}.{name}", chain)
     if type(layer).__module__.startswith("equinox.nn") and walk.n is None:
         return layer
     if not callable(layer):

@@ -77,9 +77,9 @@ def _lifted(model: Any, walk: Lifting) -> Any:
 
 
 def _otherwise(walk: Any, path: str, layer: Any) -> Any:
-    chain = chain_of(layer)
-    if chain is not None:
-        return walk.convert(f"{path}.layers", chain)
+    if (named := chain_of(layer)) is not None:
+        name, chain = named
+        return walk.convert(f"{path}.{name}", chain)
     if walk.n is None or (callable(layer) and is_entrywise(layer)):
         # What takes the numbers of a read-out takes the same numbers as before.
         return layer

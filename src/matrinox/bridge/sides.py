@@ -11,7 +11,7 @@ from matrinox import nn
 from matrinox.bridge.kronecker import block_means, with_ones
 from matrinox.contract import AnyArray, contract
 
-ENCODERS = (nn.Fold, nn.Tile, nn.Patches, nn.EmbedPixels, nn.EmbedSequence)
+ENCODERS = (nn.Fold, nn.Frames, nn.Tile, nn.Patches, nn.EmbedPixels, nn.EmbedSequence)
 
 
 @contract

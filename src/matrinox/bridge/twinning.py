@@ -1,7 +1,7 @@
 """`twins`: the scalar networks that a model of matrix neurons is to be compared with."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from matrinox import nn
-from matrinox.bridge.chain import chain_of
-from matrinox.bridge.twin_layers import Plan, plan_of
+from matrinox.bridge.chain import chain_of, input_dtype
+from matrinox.bridge.twin_plan import Plan, Step, each_of, plan_of
 from matrinox.contract import contract
 from matrinox.inspect.flops import count_flops
 
@@ -93,11 +93,13 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
 
     Scalar networks are those of n = 1 here, not of another library: layers, training and counts are then the same, and
     nothing differs but n. An encoder's patches are given to them as numbers. They start from weights of the gain that
-    the model's have.
+    the model's have. The twin of a `MatrixScan` is the diagonal recurrence `h_t = a(x_t) h_{t−1} + u(x_t)`, with |a| at
+    most 1 where its transitions are orthogonal: an orthogonal number is 1 or −1, and learns nothing.
 
-    **Arguments:** `model`: a Sequential of dense layers, convolutions, an Embedding, norms, pools and what else has no
-    weights, with or without encoder and read-out; or a model that calls its `layers`, such a Sequential, and does no
-    more; `shape`: of one example, with no batch axes, the model's `input_shape` where `None`; `key`: for their weights.
+    **Arguments:** `model`: a Sequential of dense, convolutional and recurrent layers, an Embedding, norms, pools, sums
+    of such and what else has no weights, with or without encoder and read-out; or a model that calls such a Sequential,
+    its `layers` or `chain` as the models of the zoo have it, and does no more; `shape`: of one example, with no batch
+    axes, the model's `input_shape` where `None`; `key`: for their weights.
     **Returns:** a frozen record, whose `same_parameters`, `same_flops` and `same_state` each hold a `model` and its
     `widths`, `parameters`, `flops` and `state`.
     **Raises:** `ValueError`, naming every layer that has no scalar twin, by path and type; for a missing `shape`; and
@@ -109,7 +111,7 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
     >>> [(twin.widths, twin.parameters) for twin in (found.model, found.same_parameters, found.same_state)]
     [((8, 8), 556), ((15, 15), 543), ((32, 32), 1699)]
     """
-    chain = model if isinstance(model, nn.Sequential) else chain_of(model)
+    _, chain = ("", model) if isinstance(model, nn.Sequential) else chain_of(model) or ("", None)
     if chain is None:
         is_theirs = type(model).__module__.startswith("equinox.")
         remedy = (
@@ -118,8 +120,8 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
             else "give the Sequential that it holds"
         )
         raise ValueError(
-            f"`model` (={type(model).__name__}) must be a Sequential, or a model that calls its `layers`, such a one, "
-            f"and does no more: {remedy}."
+            f"`model` (={type(model).__name__}) must be a Sequential, or a model that calls its `layers` or `chain`, "
+            f"such a one, and does no more: {remedy}."
         )
     known = getattr(model, "input_shape", None)
     example = known if shape is None else shape
@@ -127,15 +129,15 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
         raise ValueError("`shape` (=None) must be given, as the model has no `input_shape`: that of one example.")
     if known is not None and len(example) > len(known):
         raise ValueError(f"`shape` (={example}) must be of one example, as {known} is: leave out the batch axes.")
-    plan = plan_of(chain, lambda flat: _shapes(flat, example))
-    own = plan.chosen([step.neurons or 1 for step in (plan.start, *plan.steps) if step.neurons is not None])
+    plan = plan_of(chain, tuple(example), _shapes)
+    own = plan.chosen(plan.own)
     if not own and plan.start.fixed is not None:
         raise ValueError("`model` has no hidden layer, whose width could be chosen: compare it as it is.")
     build = _Builder(plan, example, key)
     flat = nn.Sequential([step.layer for step in plan.steps])
     counts = _parameters(flat, example), _flops(flat, example)
     return Twins(
-        ScalarTwin(model, own, *counts, _state(plan, flat, example)),
+        ScalarTwin(model, own, *counts, _state(plan.steps, flat, example)),
         build.nearest(_parameters, counts[0], plan.n),
         build.nearest(_flops, counts[1], plan.n**1.5),
         build.twin(plan.widths(plan.n**2)),
@@ -165,7 +167,7 @@ class _Builder:
 
     def _built(self, under: Callable[..., Any], widths: tuple[int, ...]) -> nn.Sequential:
         # A state is made of values, outside of any trace.
-        stateful = any(isinstance(step.layer, eqx.nn.StatefulLayer) for step in self.plan.steps)
+        stateful = any(isinstance(step.layer, eqx.nn.StatefulLayer) for step in each_of(self.plan.steps))
         return self.plan.build(widths, self.key) if stateful else under(self.plan.build, widths, self.key)
 
     def twin(self, widths: tuple[int, ...]) -> ScalarTwin:
@@ -174,7 +176,7 @@ class _Builder:
         model = self._built(lambda build, *args: eqx.filter_jit(build)(*args), widths)
         shape = self.shape(widths)
         counts = self.count(_parameters, widths), self.count(_flops, widths)
-        return ScalarTwin(model, self.plan.chosen(widths), *counts, _state(self.plan, model, shape))
+        return ScalarTwin(model, self.plan.chosen(widths), *counts, _state(self.plan.steps, model, shape))
 
     def nearest(self, of: _Count, wanted: int, guess: float) -> ScalarTwin:
         """The twin whose count is nearest to the one that is wanted: it grows with the widths."""
@@ -191,17 +193,10 @@ class _Builder:
         return self.twin(min(ends, key=lambda widths: abs(math.log(max(self.count(of, widths), 1) / max(wanted, 1)))))
 
 
-def _example(shape: tuple[int, ...], chain: nn.Sequential) -> jax.ShapeDtypeStruct:
-    first = chain.layers[0]
-    while isinstance(first, nn.Sequential):
-        first = first.layers[0]
-    return jax.ShapeDtypeStruct(shape, jnp.int32 if isinstance(first, nn.Embedding) else jnp.float32)
-
-
 def _shapes(chain: nn.Sequential, shape: tuple[int, ...]) -> Any:
     chain = eqx.nn.inference_mode(chain)
     state = eqx.nn.State(chain) if chain.is_stateful() else None
-    return chain.shapes(shape, state, dtype=_example(shape, chain).dtype)
+    return chain.shapes(shape, state, dtype=input_dtype(chain))
 
 
 def _parameters(chain: nn.Sequential, shape: tuple[int, ...]) -> int:
@@ -214,12 +209,18 @@ def _flops(chain: nn.Sequential, shape: tuple[int, ...]) -> int:
     """Floating-point operations of one example, forward."""
     chain = eqx.nn.inference_mode(chain)
     state = eqx.nn.State(chain) if chain.is_stateful() else None
-    program, _, _ = eqx.filter_make_jaxpr(lambda chain, x, state: chain(x, state))(chain, _example(shape, chain), state)
+    x = jax.ShapeDtypeStruct(shape, input_dtype(chain))
+    program, _, _ = eqx.filter_make_jaxpr(lambda chain, x, state: chain(x, state))(chain, x, state)
     return count_flops(program)
 
 
-def _state(plan: Plan, chain: nn.Sequential, shape: tuple[int, ...]) -> int:
+def _state(steps: Sequence[Step], chain: nn.Sequential, shape: tuple[int, ...]) -> int:
     """Numbers behind the hidden layers."""
-    hidden = [step.neurons is not None and step.fixed is None for step in plan.steps]
-    behind = _shapes(chain, shape)[1:]
-    return sum(math.prod(given) for given, is_hidden in zip(behind, hidden, strict=True) if is_hidden)
+    sizes, count = _shapes(chain, shape), 0
+    for step, layer, taken, given in zip(steps, chain.layers, sizes[:-1], sizes[1:], strict=True):
+        if step.parts:
+            summands = layer.children().values()
+            count += sum(_state(part, child, taken) for part, child in zip(step.parts, summands, strict=True))
+        elif step.neurons is not None and step.fixed is None:
+            count += math.prod(given)
+    return count
