@@ -8,107 +8,218 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+import equinox as eqx
+import jax
+
+from matrinox import io
 from matrinox.io.atomic import write_atomically
-from matrinox.train.log import RunLog
+from matrinox.train.log import Run, RunLog
+from matrinox.train.log.plain import from_plain
+from matrinox.zoo.row import Entry
 
 LICENCE = "MIT"
+
+_DIGITS = 6
+# So many points tell how a run went; all of them are in its log.
+_POINTS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Takes:
+    """What goes into the model: shape and dtype of one input, and from what to what it was in training."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    least: float
+    most: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Gives:
+    """What comes out of the model for one input: shape and dtype, and what it is, such as `"logits"`."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    what: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """The figure of the entry's task: its name, whether more is better, and what the mean over seeds was to reach."""
+
+    name: str
+    ascending: bool
+    percent: bool
+    goal: float
+    reached: bool
+
+    def spelt(self, value: float) -> str:
+        """A figure as people read it."""
+        return f"{value:.2%}" if self.percent else f"{value:.4f}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
     """What was measured: for each seed, in the order of `seeds`, and over all of them.
 
-    Accuracies are shares from 0 to 1, `test_accuracy_spread` is the standard deviation over seeds (of the sample).
+    `test` and `validation` are of the card's metric, on these parts; `test_spread` is the standard deviation over seeds
+    (of the sample); `seconds` are those of training, on the machine that `versions` names.
     """
 
     seeds: tuple[int, ...]
-    test_accuracy_mean: float
-    test_accuracy_spread: float
-    test_accuracy: tuple[float, ...]
-    validation_accuracy: tuple[float, ...]
+    test_mean: float
+    test_spread: float
+    test: tuple[float, ...]
+    validation: tuple[float, ...]
+    steps: tuple[int, ...]
+    best_step: tuple[int, ...]
     seconds: tuple[float, ...]
 
     @staticmethod
-    def of(log: RunLog) -> "Figures":
+    def of(log: RunLog, metric: str) -> "Figures":
         """The figures of a log.
 
-        **Raises:** `ValueError` for a log of fewer than two runs, of which no spread can be given, or of none that has
-        an accuracy.
+        **Raises:** `ValueError` for a log of fewer than two runs, of which no spread can be given, or of one without
+        that metric, or that keeps nothing of which it can be made anew.
         """
         runs = log.runs
-        if any("accuracy" not in score.figures for run in runs for score in (run.validation, run.test)):
-            raise ValueError(f"the log of {log.name!r} has no accuracy, which a card tells: publish a classification.")
+        scores = [score for run in runs for score in (run.validation, run.test)]
+        if any(metric not in score.figures for score in scores):
+            raise ValueError(f"the log of {log.name!r} has no {metric}, which the card tells: train anew.")
+        if not all(score.records for score in scores):
+            raise ValueError(f"the log of {log.name!r} keeps no records, of which a card's figures can be made anew.")
         if len(runs) < 2:
             raise ValueError(f"the log holds {len(runs)} runs, and a spread takes 2 at least: train with more seeds.")
-        test = tuple(run.test.figures["accuracy"] for run in runs)
+        test = tuple(run.test.figures[metric] for run in runs)
         return Figures(
             seeds=tuple(run.seed for run in runs),
-            test_accuracy_mean=round(fmean(test), 6),
-            test_accuracy_spread=round(stdev(test), 6),
-            test_accuracy=tuple(round(accuracy, 6) for accuracy in test),
-            validation_accuracy=tuple(round(run.validation.figures["accuracy"], 6) for run in runs),
+            test_mean=round(fmean(test), _DIGITS),
+            test_spread=round(stdev(test), _DIGITS),
+            test=tuple(round(each, _DIGITS) for each in test),
+            validation=tuple(round(run.validation.figures[metric], _DIGITS) for run in runs),
+            steps=tuple(run.steps for run in runs),
+            best_step=tuple(run.best_step for run in runs),
             seconds=tuple(round(run.seconds, 1) for run in runs),
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """The weights that are shipped: of the seed of the best validation loss, the hash of their arrays, their scores."""
+    """The weights that are shipped: of the seed of the best validation loss, the size of their file, the hashes of
+    their arrays and of the parts of that seed's data, their figures.
+    """
 
     seed: int
+    bytes: int
     sha256: str
-    validation_accuracy: float
-    test_accuracy: float
+    data_sha256: Mapping[str, str]
+    validation: float
+    test: float
 
     @staticmethod
-    def of(log: RunLog) -> "Weights":
-        """The best run of a log by validation loss."""
-        best = min(log.runs, key=lambda run: run.validation.figures["loss"])
+    def of(log: RunLog, metric: str, size: int) -> "Weights":
+        """Those of the best run of a log."""
+        best = best_run(log)
         return Weights(
-            best.seed,
-            best.weights_sha256,
-            round(best.validation.figures["accuracy"], 6),
-            round(best.test.figures["accuracy"], 6),
+            seed=best.seed,
+            bytes=size,
+            sha256=best.weights_sha256,
+            data_sha256=best.data["sha256"],
+            validation=round(best.validation.figures[metric], _DIGITS),
+            test=round(best.test.figures[metric], _DIGITS),
         )
+
+
+def best_run(log: RunLog) -> Run:
+    """The best run of a log by validation loss, never by test."""
+    return min(log.runs, key=lambda run: run.validation.figures["loss"])
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What is known of an entry: words, data, config, recipe, figures over its seeds, the weights, the software."""
+    """What is known of an entry: words, sizes, what it takes and gives, data, config, recipe, the metric and its
+    figures over seeds, the weights and how their run went, the software.
+    """
 
     name: str
     summary: str
+    use: str
     limits: str
+    source: str
     licence: str
     architecture: str
+    task: str
     parameters: int
+    flops: int
+    takes: Takes
+    gives: Gives
     data: Mapping[str, Any]
     config: Mapping[str, Any]
     recipe: Mapping[str, Any]
+    recipe_sha256: str
+    metric: Metric
     figures: Figures
     weights: Weights
+    curve: Mapping[str, Sequence[float]]
     versions: Mapping[str, str]
 
 
-def make_card(log: RunLog, *, summary: str, limits: str) -> Card:
-    """The card of a log: every figure is computed from it.
+def make_card(row: Entry, log: RunLog, weights: str | os.PathLike[str]) -> Card:
+    """The card of an entry: its words are the row's, its figures the log's, its sizes those of the file of the weights.
 
-    **Raises:** `ValueError` for a log of fewer than two runs.
+    **Arguments:** `row`; `log`: of all its seeds; `weights`: the model file that is shipped.
+    **Raises:** `ValueError` for a log without the figures that a card tells: see `Figures.of`.
     """
+    task = row.recipe.task
+    figures = Figures.of(log, task.headline)
+    given = log.data["input"]
+    example = jax.ShapeDtypeStruct(given["shape"], given["dtype"])
+    answer = eqx.filter_eval_shape(eqx.nn.inference_mode(io.load(weights, row.architecture)), example)
+    least, most = (choose(run.data[which] for run in log.runs) for choose, which in ((min, "least"), (max, "most")))
     return Card(
         name=log.name,
-        summary=summary,
-        limits=limits,
+        summary=row.summary,
+        use=row.use,
+        limits=row.limits,
+        source=row.source,
         licence=LICENCE,
         architecture=log.architecture,
+        task=row.task,
         parameters=log.parameters,
-        data=log.data,
-        config=log.config,
+        flops=log.flops,
+        takes=Takes(example.shape, given["dtype"], least, most),
+        gives=Gives(answer.shape, answer.dtype.name, task.gives),
+        data={name: value for name, value in log.data.items() if name != "input"},
+        config=_given(log.config),
         recipe=_given(log.recipe),
-        figures=Figures.of(log),
-        weights=Weights.of(log),
+        recipe_sha256=log.recipe_sha256,
+        metric=Metric(
+            name=task.headline,
+            ascending=task.ascending,
+            percent=task.percent,
+            goal=row.goal,
+            reached=reaches(figures.test_mean, row.goal, ascending=task.ascending),
+        ),
+        figures=figures,
+        weights=Weights.of(log, task.headline, os.path.getsize(weights)),
+        curve=_thinned(best_run(log).rounds, task.headline),
         versions=log.versions,
     )
+
+
+def reaches(figure: float, goal: float, *, ascending: bool) -> bool:
+    """Whether a figure is what it was to be, or better."""
+    return figure >= goal if ascending else figure <= goal
+
+
+def _thinned(rounds: Mapping[str, Sequence[float]], metric: str) -> dict[str, list[float]]:
+    """A run's losses and its metric at a few of its steps, the first and the last among them."""
+    names = dict.fromkeys(("loss", "validation_loss", f"validation_{metric}"))
+    count = len(rounds["step"])
+    points = sorted({round(at * (count - 1) / max(1, _POINTS - 1)) for at in range(_POINTS)})
+    return {"step": [rounds["step"][at] for at in points]} | {
+        name: [float(f"{rounds[name][at]:.4g}") for at in points] for name in names
+    }
 
 
 def _given(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,13 +244,8 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     with open(path, "rb") as file:
         data = file.read()
     try:
-        table = tomllib.loads(data.decode())
-        measured: dict[str, Any] = table["figures"]
-        figures: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in measured.items()
-        }
-        return Card(**{**table, "figures": Figures(**figures), "weights": Weights(**table["weights"])})
-    except (TypeError, KeyError, ValueError) as error:
+        return from_plain(Card, tomllib.loads(data.decode()), "card")
+    except ValueError as error:
         raise ValueError(f"{os.fspath(path)!r} is not the card of a model: {error}") from error
 
 

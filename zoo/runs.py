@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 
 from matrinox import io
@@ -35,11 +34,13 @@ from matrinox.train import (
 )
 from matrinox.train.checkpoint import BEST as MODEL_FILE
 from matrinox.train.checkpoint import LAST as CHECKPOINT_FILE
+from matrinox.train.log.run_log import hash_of_settings
 from matrinox.train.recipe import plain
 from matrinox.train.shard.processes import in_main
-from matrinox.zoo.card import make_card, write_card
+from matrinox.zoo import facts
+from matrinox.zoo.card import best_run, make_card, write_card
 from matrinox.zoo.catalogue import entry
-from matrinox.zoo.data import EntryData, Parts
+from matrinox.zoo.data import Parts
 from matrinox.zoo.row import Entry
 
 LOG_FILE, EVENTS_FILE = "log.json", "log.jsonl"
@@ -114,17 +115,9 @@ def reproduce(
         data = row.data.splits(seed)
         model_key, fit_key = jax.random.split(jax.random.key(seed))
         model = row.architecture(row.config, key=model_key)
-        about = {
-            "name": row.name,
-            "seed": seed,
-            "architecture": row.architecture.__name__,
-            "parameters": count_parameters(model),
-            "config": plain(row.config),
-            "recipe": row.recipe.described(),
-            "data": _described(row.data, data),
-            "versions": software(),
-        }
-        notes = {"entry": row.name, "data": row.data.name, "test_sha256": data.test.fingerprint(), "seed": str(seed)}
+        about, own = _about(row, model, data), facts.of_split(data)
+        told = {**about, "seed": seed, "data": {**about["data"], **own}}
+        notes = {"entry": row.name, "data": row.data.name, "test_sha256": own["sha256"]["test"], "seed": str(seed)}
         checkpoints = Checkpoints(target, notes=notes, overwrite=overwrite)
         # What the mesh cannot hold is refused before an older run is removed.
         placement(mesh, model)
@@ -138,13 +131,13 @@ def reproduce(
             data.validation,
             row.recipe,
             key=fit_key,
-            hooks=JsonLines(target / EVENTS_FILE, every=None, about=about) + fresh + (hooks or Hooks()),
+            hooks=JsonLines(target / EVENTS_FILE, every=None, about=told) + fresh + (hooks or Hooks()),
             checkpoints=checkpoints,
             resume=resume,
             should_stop=should_stop,
             mesh=mesh,
         )
-        in_main(lambda: write_log(log_file, _scored(row, data, about, fitted, model_file)))
+        in_main(lambda: write_log(log_file, RunLog(**about, runs=(_scored(row, data, told, fitted, model_file),))))
     except KeyboardInterrupt as error:
         if not model_file.exists():
             raise KeyboardInterrupt("stopped before the first evaluation: no model was written") from error
@@ -153,35 +146,45 @@ def reproduce(
     return Reproduced(model_file, log_file, read_log(log_file))
 
 
-def _scored(row: Entry, data: Parts, about: Mapping[str, Any], fitted: Fitted, model_file: Path) -> RunLog:
+def _about(row: Entry, model: Any, data: Parts) -> dict[str, Any]:
+    """What a log tells of all runs alike: the fields of `RunLog` but its runs."""
+    recipe = row.recipe.described()
+    return {
+        "name": row.name,
+        "kind": "matrix",
+        "architecture": row.architecture.__name__,
+        "parameters": row.parameters,
+        "flops": facts.count_flops(model, facts.one_example(data.train)),
+        "config": plain(row.config),
+        "recipe": recipe,
+        "recipe_sha256": hash_of_settings(recipe),
+        "data": facts.of_data(row.data, data),
+        "versions": software(),
+    }
+
+
+def _scored(row: Entry, data: Parts, told: Mapping[str, Any], fitted: Fitted, model_file: Path) -> Run:
     # Ctrl-C may have come between two records of one fact, so what is logged is what the file itself holds.
     best, header = io.load(model_file, row.architecture), io.read_header(model_file)
-    validation, test = (
-        evaluate(best, part, row.recipe.task, predictions=True) for part in (data.validation, data.test)
-    )
-    run = Run(
-        seed=about["seed"],
+    validation, test = (evaluate(best, part, row.recipe.task, records=True) for part in (data.validation, data.test))
+    return Run(
+        seed=told["seed"],
         steps=fitted.rounds[-1].step,
         seconds=round(fitted.seconds, 3),
         interrupted=fitted.interrupted,
         best_step=int(header.notes["step"]),
         weights_sha256=header.data_sha256,
+        data={name: told["data"][name] for name in ("sha256", "least", "most")},
         rounds=rounds_as_columns(fitted.rounds),
         validation=Score.of(validation),
         test=Score.of(test),
     )
-    return RunLog(runs=(run,), **{name: about[name] for name in about if name != "seed"})
 
 
 def files_of_run(folder: Path) -> list[Path]:
     """The files that a run has left in a folder."""
     files = (folder / name for name in (LOG_FILE, EVENTS_FILE, CHECKPOINT_FILE, MODEL_FILE))
     return [file for file in files if file.exists()]
-
-
-def count_parameters(model: Any) -> int:
-    """How many numbers of a model are trained: the sizes of its inexact arrays, added up."""
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array)))
 
 
 @contract
@@ -223,23 +226,17 @@ def publish(
     seeds = [run.seed for run in merged.runs]
     if len(set(seeds)) != len(seeds) or any(run.interrupted for run in merged.runs):
         raise ValueError(f"the runs of seeds {seeds} must differ by seed and be complete: train them anew.")
+    if sorted(seeds) != sorted(row.seeds):
+        # Of more runs than there are seeds, one could choose.
+        raise ValueError(f"the runs are of seeds {seeds}, and must be of {row.name!r}'s own, {list(row.seeds)}.")
     for each, run in zip(folders, merged.runs, strict=True):
         if io.read_header(each / MODEL_FILE).data_sha256 != run.weights_sha256:
             raise ValueError(f"{each / MODEL_FILE} is not the model that its log scored: train seed {run.seed} anew.")
-    card = make_card(merged, summary=row.summary, limits=row.limits)
-    best = folders[seeds.index(card.weights.seed)]
+    best = folders[seeds.index(best_run(merged).seed)] / MODEL_FILE
+    card = make_card(row, merged, best)
     target = row.folder if folder is None else Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    write_atomically(target / "weights.safetensors", [(best / MODEL_FILE).read_bytes()])
+    write_atomically(target / "weights.safetensors", [best.read_bytes()])
     write_log(target / LOG_FILE, merged)
     write_card(target / "card.toml", card)
     return target
-
-
-def _described(data: EntryData, parts: Parts) -> dict[str, Any]:
-    return {
-        "name": data.name,
-        "split": data.split,
-        "examples": {part: len(examples) for part, examples in parts._asdict().items()},
-        "sha256": {part: examples.fingerprint() for part, examples in parts._asdict().items()},
-    }

@@ -15,7 +15,6 @@ import pytest
 from matrinox.data import minibatches
 from matrinox.train import Hooks, Stepper, fit
 from matrinox.zoo import create, entry
-from matrinox.zoo.runs import splits_of
 
 STEPS, TURNS = 38, 7
 
@@ -24,7 +23,7 @@ STEPS, TURNS = 38, 7
 def bench_many_steps_in_one_call(name):
     """Both ways in turn, so that what else the machine does falls on both; the median of their ratios."""
     row = entry(name)
-    data = splits_of(row.data).train
+    data = row.data.splits(0).train
     stepper = Stepper.of(row.recipe, STEPS)
     start = stepper.start(create(name, key=jax.random.key(0)), key=jax.random.key(1))
     rows = minibatches(jax.random.key(2), len(data), row.recipe.batch, count=STEPS)
@@ -51,7 +50,7 @@ def bench_many_steps_in_one_call(name):
 def bench_many_steps_in_one_call_of_fit(name):
     """Between the first round, which compiles, and the last; hooks are told of every step either way."""
     row, rounds = entry(name), 9
-    data, model = splits_of(row.data).train, create(name, key=jax.random.key(0))
+    data, model = row.data.splits(0).train, create(name, key=jax.random.key(0))
     recipe = dataclasses.replace(row.recipe, steps=rounds * STEPS, steps_per_round=STEPS)
 
     def seconds(steps_per_call):

@@ -54,7 +54,10 @@ def test_evaluation_is_in_inference_mode_and_counts_every_example(steep, blobs):
         assert seen.predictions.tolist() == logits.argmax(-1).tolist()
         assert seen.figures["accuracy"] == pytest.approx((logits.argmax(-1) == np.asarray(blobs.targets)).mean())
         assert seen.loss == pytest.approx(due, rel=1e-5)
-    assert evaluate(steep, pieces, TASK).predictions is None
+    nothing_kept = evaluate(steep, pieces, TASK)
+    assert (nothing_kept.predictions, nothing_kept.records) == (None, {})
+    kept = evaluate(steep, pieces, TASK, records=True).records
+    assert {name: each.tolist() for name, each in kept.items()} == {"classes": logits.argmax(-1).tolist()}
 
 
 def test_evaluation_uses_running_statistics_and_leaves_them(blobs):

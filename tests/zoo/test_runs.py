@@ -4,13 +4,15 @@ import dataclasses
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
 from matrinox import io, zoo
 from matrinox.contract import ContractError
-from matrinox.data import load_builtin, split
-from matrinox.train import Classification, Hooks, evaluate, read_log, unpack, write_log
+from matrinox.inspect import check
+from matrinox.train import Hooks, evaluate, read_log, write_log
+from matrinox.train.log.run_log import hash_of_settings
 from matrinox.zoo import Reproduced, publish, read_card, reproduce
 
 
@@ -30,11 +32,11 @@ def test_a_run_leaves_its_model_its_last_state_and_its_logs(runs):
 def test_the_file_scores_what_the_log_says(runs, quick):
     for done in runs:
         model = zoo.load(done.model_file)
-        test = split(load_builtin(quick.data)).test
-        seen = evaluate(model, test, Classification(), predictions=True)
+        test = quick.data.splits(0).test
+        seen = evaluate(model, test, quick.recipe.task, records=True)
         run = read_log(done.log_file).runs[0]
-        assert seen.figures["accuracy"] == run.test.figures["accuracy"]
-        assert seen.predictions.tolist() == unpack(run.test.predictions).tolist()
+        assert seen.figures == run.test.figures
+        assert seen.records["classes"].tolist() == run.test.unpacked()["classes"].tolist()
         assert run.weights_sha256 == io.read_header(done.model_file).data_sha256
 
 
@@ -42,9 +44,16 @@ def test_the_log_says_what_was_done(runs, quick):
     log = read_log(runs[1].log_file)
     assert (log.name, log.architecture, log.runs[0].seed) == ("mlp-digits", "MLP", 1)
     assert log.config == json.loads(json.dumps(dataclasses.asdict(quick.config)))
-    assert log.recipe["steps"] == 12
+    model = quick.architecture(quick.config, key=jax.random.key(0))
+    flops = check(model, (64,), verbose=False).flops_forward
+    assert (log.kind, log.parameters, log.flops) == ("matrix", quick.parameters, flops)
+    assert (log.recipe, log.recipe_sha256) == (quick.recipe.described(), hash_of_settings(quick.recipe.described()))
     assert log.runs[0].rounds["step"] == [4, 8, 12]
     assert log.data["examples"] == {"train": 1259, "validation": 179, "test": 359}
+    assert (log.data["input"], log.data["split"]) == ({"shape": [64], "dtype": "float32"}, quick.data.split)
+    parts = quick.data.splits(1)
+    hashes = {name: part.fingerprint() for name, part in parts._asdict().items()}
+    assert log.runs[0].data == {"sha256": hashes, "least": 0.0, "most": 1.0}
     assert log.runs[0].best_step in (4, 8, 12)
 
 
@@ -59,7 +68,7 @@ def test_the_same_seed_writes_the_same_bytes(runs):
 def test_the_file_says_where_it_comes_from(runs):
     notes = io.read_header(runs[1].model_file).notes
     assert (notes["entry"], notes["data"], notes["seed"]) == ("mlp-digits", "digits-features", "1")
-    assert notes["test_sha256"] == split(load_builtin("digits-features")).test.fingerprint()
+    assert notes["test_sha256"] == zoo.entry("mlp-digits").data.splits(1).test.fingerprint()
     assert notes["step"] == str(runs[1].run.best_step)
 
 
@@ -72,7 +81,7 @@ def test_ctrl_c_leaves_the_last_complete_file_and_a_log_that_says_so(quick, tmp_
     assert done.run.interrupted
     assert done.run.rounds["step"] == [4, 8]
     assert io.read_header(done.model_file).notes["step"] == str(done.run.best_step)
-    test = split(load_builtin(quick.data)).test
+    test = quick.data.splits(0).test
     assert evaluate(zoo.load(done.model_file), test, quick.recipe.task).figures == done.run.test.figures
 
 
@@ -116,7 +125,7 @@ def test_publish_merges_the_runs_and_ships_the_best_by_validation(runs, quick, t
     card, log = read_card(target / "card.toml"), read_log(target / "log.json")
     assert [run.seed for run in log.runs] == [0, 1]
     assert card.figures.seeds == (0, 1)
-    assert card.figures.test_accuracy_mean == pytest.approx(
+    assert card.figures.test_mean == pytest.approx(
         np.mean([run.test.figures["accuracy"] for run in log.runs]), abs=1e-6
     )
     shipped = io.read_header(target / "weights.safetensors").data_sha256
@@ -128,7 +137,7 @@ def test_publish_refuses_runs_that_do_not_belong_together(runs, quick, tmp_path)
     folders = [done.model_file.parent for done in runs]
     with pytest.raises(ValueError, match="`runs` is empty"):
         publish(quick, [], folder=tmp_path)
-    with pytest.raises(ValueError, match="a spread takes 2 at least"):
+    with pytest.raises(ValueError, match=r"the runs are of seeds \[0\], and must be of 'mlp-digits''s own, \[0, 1\]"):
         publish(quick, folders[:1], folder=tmp_path)
     with pytest.raises(ValueError, match=r"the runs of seeds \[0, 0\] must differ by seed"):
         publish(quick, [folders[0], folders[2]], folder=tmp_path)
@@ -137,7 +146,8 @@ def test_publish_refuses_runs_that_do_not_belong_together(runs, quick, tmp_path)
     log = read_log(folders[1] / "log.json")
     other = tmp_path / "other"
     shutil.copytree(folders[1], other)
-    write_log(other / "log.json", dataclasses.replace(log, recipe={**log.recipe, "steps": 13}))
+    longer = {**log.recipe, "steps": 13}
+    write_log(other / "log.json", dataclasses.replace(log, recipe=longer, recipe_sha256=hash_of_settings(longer)))
     with pytest.raises(ValueError, match="with one config, recipe, data and software"):
         publish(quick, [folders[0], other], folder=tmp_path)
     write_log(other / "log.json", dataclasses.replace(log, runs=(dataclasses.replace(log.runs[0], interrupted=True),)))
@@ -158,7 +168,7 @@ def test_publish_refuses_runs_of_another_recipe_than_the_entrys(runs, quick, tmp
     with pytest.raises(ValueError, match=r"the runs' recipe \(={'steps': 12"):
         publish(longer, folders, folder=tmp_path)
     with pytest.raises(ValueError, match="the runs' data"):
-        publish(dataclasses.replace(quick, data="digits"), folders, folder=tmp_path)
+        publish(dataclasses.replace(quick, data=zoo.BuiltIn("digits")), folders, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -203,9 +213,9 @@ def test_ctrl_c_just_behind_the_second_file_logs_that_file(quick, tmp_path, monk
     assert done.run.interrupted
     assert (str(done.run.best_step), done.run.weights_sha256) == (header.notes["step"], header.data_sha256)
     assert header.notes["step"] == steps[1]
-    test = split(load_builtin(quick.data)).test
-    seen = evaluate(zoo.load(done.model_file), test, Classification(), predictions=True)
-    assert seen.predictions.tolist() == unpack(done.run.test.predictions).tolist()
+    test = quick.data.splits(0).test
+    seen = evaluate(zoo.load(done.model_file), test, quick.recipe.task, records=True)
+    assert seen.records["classes"].tolist() == done.run.test.unpacked()["classes"].tolist()
 
 
 def test_ctrl_c_while_the_file_is_scored_says_that_there_is_a_file_without_a_log(quick, tmp_path, monkeypatch):

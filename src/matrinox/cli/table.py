@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from matrinox.train import Task
+
 
 def facts(title: str, rows: Mapping[str, str]) -> Table:
     """A table of what is known of one thing, a line for each fact."""
@@ -30,6 +32,11 @@ def on_one_line(table: Mapping[str, Any]) -> str:
         else:
             parts.append(value if name == "kind" else f"{name} {value}")
     return ", ".join(parts)
+
+
+def spelt(name: str, value: float, task: Task) -> str:
+    """A figure of a task as people read it: its headline, where that is a share, as a percentage."""
+    return f"{value:.2%}" if task.percent and name == task.headline else f"{value:.4f}"
 
 
 def show_table(table: Table) -> None:

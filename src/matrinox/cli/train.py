@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from matrinox.cli.command import Command, ModelName, Stopped, UsageError, entry_named
-from matrinox.cli.table import facts, show_table
+from matrinox.cli.table import facts, show_table, spelt
 from matrinox.train import ask_to_stop, join_processes, show_progress
 from matrinox.train.shard.processes import in_main, is_main
 from matrinox.train.task import Task
@@ -32,7 +31,7 @@ class Train(Command):
     name: ModelName = ""
     """Which model: a name that `matrinox list` shows."""
     seed: int = 0
-    """Seed of the initial weights and of the order of examples; the split of the data is the same for all."""
+    """Seed of the initial weights, of the order of examples and, where its data are few, of their split."""
     out: Annotated[str, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: runs/NAME)")] = ""
     """Where to write."""
     steps: Annotated[
@@ -127,7 +126,10 @@ def _mesh(text: str) -> dict[str, int] | None:
 
 def _tell(done: Reproduced, task: Task) -> None:
     run, steps = done.run, done.log.recipe["steps"]
-    validation, test = (_spelt(score.figures, task) for score in (run.validation, run.test))
+    validation, test = (
+        {name: spelt(name, value, task) for name, value in score.figures.items()}
+        for score in (run.validation, run.test)
+    )
     if run.interrupted:
         figures = ", ".join(f"validation {name} {value}" for name, value in validation.items())
         raise Stopped(
@@ -139,8 +141,3 @@ def _tell(done: Reproduced, task: Task) -> None:
     rows |= {f"test {name}": value for name, value in test.items()}
     rows |= {"seconds": f"{run.seconds:.1f}", "file written": str(done.model_file), "log": str(done.log_file)}
     show_table(facts(f"{done.log.name}, seed {run.seed}", rows))
-
-
-def _spelt(figures: Mapping[str, float], task: Task) -> dict[str, str]:
-    shares = {task.headline} if task.percent else set()
-    return {name: f"{value:.2%}" if name in shares else f"{value:.4f}" for name, value in figures.items()}

@@ -24,12 +24,14 @@ class Evaluation:
     """A model on examples: the task's figures, and what it says of each example if that was asked for, else `None`.
 
     **Arguments:** `figures`; `predictions`; `sums`: over all examples, of which the task made the figures, and what it
-    counted besides, such as the confusion matrix of a `Classification`.
+    counted besides, such as the confusion matrix of a `Classification`; `records`: what the task keeps of each example,
+    if that was asked for.
     """
 
     figures: dict[str, float]
     predictions: Any = None
     sums: Mapping[str, np.ndarray] = field(default_factory=dict)
+    records: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return report_line("evaluation", self)
@@ -49,32 +51,34 @@ def evaluate(
     state: eqx.nn.State | None = None,
     batch: int = 512,
     predictions: bool = False,
+    records: bool = False,
     placement: Placement = NOWHERE,
 ) -> Evaluation:
     """The figures of a model on every example, in inference mode; one minibatch at a time is in memory, none shuffled.
 
     **Arguments:** `model`: called as `model(inputs)`, or `model(inputs, state)` if it has a `state`; `data`: examples
     in memory or on disk, of which `batch` go at a time, or a loader; `task`; `predictions`: whether to keep what the
-    task predicts; `placement`: over which devices it is computed, as `placement` gives it.
-    **Returns:** the figures over all examples, and the predictions `(examples, …)` or `None`.
+    task predicts; `records`: whether to keep what a log does; `placement`: over which devices it is computed, as
+    `placement` gives it.
+    **Returns:** the figures over all examples, and the predictions and records `(examples, …)` that were asked for.
     **Raises:** `ValueError` if there are no examples or `batch` is below 1; `ContractError` if the model's outputs are
     not what the task takes.
     """
-    said: list[Any] = []
+    kept: list[Any] = []
     model, state = placement.put((eqx.nn.inference_mode(model), state))
     sums: dict[str, Any] = {}
     for number, (inputs, targets) in enumerate(loader_of(data, batch, key=None).once()):
         inputs, targets = placement.put_batch((inputs, targets))
-        found = _look(model, state, task, inputs, targets, jnp.asarray(number), predictions)
-        tally, predicted = placement.fetch(found)
+        found = _look(model, state, task, inputs, targets, jnp.asarray(number), predictions, records)
+        tally, *of_each = placement.fetch(found)
         # A sum of many minibatches keeps its digits in 64 bits alone.
         for name, value in tally.items():
             sums[name] = sums.get(name, 0.0) + np.asarray(value, np.float64)
-        said.append(jax.device_get(predicted))
+        kept.append(jax.device_get(of_each))
     if not sums:
         raise ValueError("`data` has 0 examples, which must be 1 or more: there is nothing to evaluate the model on.")
-    whole = jax.tree.map(lambda *parts: np.concatenate(parts), *said) if predictions else None
-    return Evaluation(task.report(sums), whole, sums)
+    predicted, recorded = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+    return Evaluation(task.report(sums), predicted, sums, recorded)
 
 
 @contract
@@ -118,10 +122,18 @@ def _apply(model: Any, inputs: Array, state: eqx.nn.State | None) -> Array:
 
 @eqx.filter_jit
 def _look(
-    model: Any, state: Any, task: Task, inputs: PyTree, targets: PyTree, number: Array, predictions: bool
-) -> tuple[Tally, PyTree]:
+    model: Any,
+    state: Any,
+    task: Task,
+    inputs: PyTree,
+    targets: PyTree,
+    number: Array,
+    predictions: bool,
+    records: bool,
+) -> tuple[Tally, PyTree, dict[str, Array]]:
     # What a task draws, masks or noise, is drawn alike in every evaluation, so that two can be compared.
     key = jax.random.fold_in(jax.random.key(0), number)
     x, due = task.prepare(*jax.tree.map(jnp.asarray, (inputs, targets)), key=key)
     outputs, _ = call_model(model, x, state)
-    return task.tally(outputs, due), task.predict(outputs) if predictions else None
+    predicted = task.predict(outputs) if predictions else None
+    return task.tally(outputs, due), predicted, task.record(outputs, due) if records else {}

@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from matrinox.train import Epoch, Finish, Hooks, Round, Run, RunLog, Score, Start, Step, rounds_as_columns
+from matrinox.train import Epoch, Finish, Hooks, Round, Run, RunLog, Score, Start, Step, pack, rounds_as_columns
+from matrinox.train.log.run_log import hash_of_settings
 
 STEPS, PER_EPOCH, PER_ROUND = 12, 5, 3
 
@@ -61,9 +63,12 @@ def about() -> dict[str, Any]:
 def log() -> RunLog:
     """A finished log of the seeds 4 and 5."""
     rounds = [round_of(step) for step in range(PER_ROUND, STEPS + 1, PER_ROUND)]
-    score = Score({"loss": 0.25, "accuracy": 0.75}, "u1:AQID")
-    run = Run(4, 12, 1.5, False, 12, "ab" * 32, rounds_as_columns(rounds), score, score)
-    return RunLog(versions={"python": "3.11"}, runs=(run, dataclasses.replace(run, seed=5)), **ABOUT)
+    score = Score({"loss": 0.25, "accuracy": 0.75}, {"classes": pack(np.arange(3))})
+    own = {"sha256": ABOUT["data"]["sha256"]}
+    run = Run(4, 12, 1.5, False, 12, "ab" * 32, own, rounds_as_columns(rounds), score, score)
+    shared = {**ABOUT, "data": {"name": ABOUT["data"]["name"]}, "recipe_sha256": hash_of_settings(ABOUT["recipe"])}
+    runs = (run, dataclasses.replace(run, seed=5))
+    return RunLog(kind="matrix", flops=99, versions={"python": "3.11"}, runs=runs, **shared)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The finished log."""
 
 import dataclasses
+import hashlib
 import json
 import math
 
@@ -8,17 +9,22 @@ import numpy as np
 import pytest
 
 from matrinox.contract import ContractError
-from matrinox.train import Evaluation, Round, Run, RunLog, Score, read_log, rounds_as_columns, software, write_log
+from matrinox.train import Evaluation, Round, Run, RunLog, Score, pack, read_log, rounds_as_columns, software, write_log
+from matrinox.train.log.run_log import hash_of_settings
 
 ROUNDS = [Round(step, 1 / step, 0.01 / step, {"loss": 2 / step, "accuracy": 1 - 1 / step}) for step in (3, 7, 9)]
 
 
 @pytest.fixture
 def log() -> RunLog:
-    score = Score.of(Evaluation({"loss": 0.25, "accuracy": 0.75}, np.array([1, 2, 3, 3])))
-    run = Run(4, 9, 1.5, False, 7, "ab" * 32, rounds_as_columns(ROUNDS), score, score)
-    shared = {"config": {"n": 2}, "recipe": {"steps": 9}, "data": {"name": "blobs"}, "versions": software()}
-    return RunLog(name="a", architecture="CNN", parameters=12, runs=(run, dataclasses.replace(run, seed=5)), **shared)
+    score = Score.of(Evaluation({"loss": 0.25, "accuracy": 0.75}, records={"classes": np.array([1, 2, 3, 3])}))
+    own = {"sha256": {"train": "cd"}, "least": 0, "most": 1.5}
+    run = Run(4, 9, 1.5, False, 7, "ab" * 32, own, rounds_as_columns(ROUNDS), score, score)
+    recipe = {"steps": 9, "epochs": None}
+    shared = {"recipe": recipe, "recipe_sha256": hash_of_settings(recipe), "versions": software()}
+    shared |= {"config": {"n": 2}, "data": {"name": "blobs"}, "parameters": 12, "flops": 99}
+    runs = (run, dataclasses.replace(run, seed=5))
+    return RunLog(name="a", kind="matrix", architecture="CNN", runs=runs, **shared)
 
 
 def test_read_log_gives_back_what_write_log_took(log, tmp_path):
@@ -45,22 +51,25 @@ def test_numbers_that_are_not_finite_come_back_as_they_were(log, tmp_path):
     (seen,) = read_log(tmp_path / "log.json").runs
     assert seen.rounds["validation_loss"] == [math.inf]
     assert math.isnan(seen.rounds["validation_r2"][0])
-    assert seen.test == Score({"loss": -math.inf}, None)
+    assert seen.test == Score({"loss": -math.inf})
 
 
-@pytest.mark.parametrize(
-    ("predictions", "packed"),
-    [
-        (np.array([2, 0, 1]), "u1:AgAB"),
-        (np.array([2.0, 0.5]), None),
-        (np.array([[1, 2], [0, 1]]), None),
-        ({"masked": np.array([1])}, None),
-        (None, None),
-    ],
-    ids=["classes", "numbers", "tokens", "a tree", "none"],
-)
-def test_a_score_holds_the_figures_of_any_task_and_predictions_that_are_classes(predictions, packed):
-    assert Score.of(Evaluation({"loss": 0.1, "r2": 1 / 3}, predictions)) == Score({"loss": 0.1, "r2": 1 / 3}, packed)
+def test_a_score_holds_the_figures_and_the_records_of_any_task():
+    records = {"classes": np.array([[2, 0], [1, 1]]), "numbers": np.array([0.5, -1.0], np.float32)}
+    score = Score.of(Evaluation({"loss": 0.1, "r2": 1 / 3}, np.zeros(9), records=records))
+    assert score.figures == {"loss": 0.1, "r2": 1 / 3}
+    unpacked = score.unpacked()
+    assert unpacked.keys() == records.keys()
+    assert all(np.array_equal(unpacked[name], records[name]) for name in records)
+    assert Score.of(Evaluation({"loss": 0.1})) == Score({"loss": 0.1}, {})
+
+
+def test_a_recipe_has_the_same_hash_in_any_order_and_as_json_gives_it_back():
+    recipe = {"steps": 9, "task": {"a": None, "b": math.inf, "c": (1, 2)}}
+    due = hashlib.sha256(b'{"steps":9,"task":{"a":null,"b":"inf","c":[1,2]}}').hexdigest()
+    assert hash_of_settings(recipe) == due
+    assert hash_of_settings({"task": {"c": [1, 2], "b": "inf", "a": None}, "steps": 9}) == due
+    assert hash_of_settings({**recipe, "steps": 10}) != due
 
 
 def test_logs_take_their_own_types_alone(log, tmp_path):
@@ -73,11 +82,17 @@ def test_logs_take_their_own_types_alone(log, tmp_path):
 
 def changed(path: tuple, value) -> str:
     """A log as text, of which one field is another, or gone."""
-    validation, test = ({"figures": {"loss": 0.5}, "predictions": "u1:AgAB"} for _ in range(2))
+    validation, test = ({"figures": {"loss": 0.5}, "records": {"classes": pack(np.arange(3))}} for _ in range(2))
     run = {"seed": 0, "steps": 9, "seconds": 1.5, "interrupted": False, "best_step": 7, "weights_sha256": "ab"}
-    run |= {"rounds": {"step": [3, 9], "loss": [0.5, 0.25]}, "validation": validation, "test": test}
+    run |= {"data": {}, "rounds": {"step": [3, 9], "loss": [0.5, 0.25]}, "validation": validation, "test": test}
     log = {"name": "a", "architecture": "CNN", "parameters": 12, "config": {}, "recipe": {}, "data": {}}
-    log |= {"versions": {"python": "3.11"}, "runs": [run]}
+    log |= {
+        "kind": "matrix",
+        "flops": 99,
+        "recipe_sha256": hash_of_settings({}),
+        "versions": {"python": "3.11"},
+        "runs": [run],
+    }
     within = log
     for step in path[:-1]:
         within = within[step]
@@ -90,7 +105,7 @@ def changed(path: tuple, value) -> str:
 
 REFUSED = {
     "[]": "the file is",
-    '{"name": "a"}': "log has no field `architecture`",
+    '{"name": "a"}': "log has no field `kind`",
     '{"names": "a"}': "log has a field 'names', which is not among .*: did you mean 'name'",
     '{"name": "a", "name": "b"}': "the key 'name' twice",
     "no JSON": "the file is not JSON",
@@ -101,7 +116,9 @@ REFUSED = {
     changed(("runs", 0, "interrupted"), 0): r"`log\.runs\[0\]\.interrupted` \(=0\) must be true or false",
     changed(("runs", 0, "test"), None): r"log\.runs\[0\] has no field `test`",
     changed(("runs", 0, "test", "figures", "loss"), "low"): r"test\.figures\.loss` \(='low'\) must be a number",
-    changed(("runs", 0, "test", "predictions"), "x"): "packed predictions begin with 'x'",
+    changed(("runs", 0, "test", "records", "classes"), "x"): "a packed array begins with 'x'",
+    changed(("runs", 0, "test", "records", "classes"), 3): r"records\.classes` \(=3\) must be a text",
+    changed(("recipe",), {"steps": 9}): r"`recipe_sha256` \(='44136fa.*'\) must be that of the recipe, [0-9a-f]{64}",
     changed(("runs", 0, "rounds", "loss"), [0.5]): r"the columns of `rounds` must be of one length, .*'loss': 1",
     changed(("runs", 0, "rounds", "loss"), [0.5, [1]]): r"rounds\.loss\[1\]` \(=\[1\]\) must be a number",
 }

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from matrinox.train.task import Task
 from matrinox.train.task.base import share
@@ -25,6 +26,15 @@ def test_a_task_of_ones_own_says_only_what_it_lowers_and_reports():
     assert task.predict(x) is x
     assert (task.headline, task.percent) == ("loss", False)
     assert task.report(task.tally(x, x)) == {"loss": 5 / 3}
+    assert task.record(x, x) == {}
+    assert not task.ascending
+
+
+def test_a_task_that_keeps_nothing_of_each_example_says_so():
+    with pytest.raises(
+        ValueError, match="Plain keeps no records of which its loss could be made anew: give it `record`"
+    ):
+        Plain().headline_of({}, None)
 
 
 def test_a_share_of_nothing_is_no_number():

@@ -112,6 +112,17 @@ def test_counts_of_many_minibatches_lose_no_digit():
     assert task.report(many) == task.report(task.tally(logits, ids))
 
 
+def test_the_headline_is_made_anew_of_the_classes_kept():
+    logits = np.random.RandomState(4).normal(size=(90, 3)).astype(np.float32)
+    ids = np.arange(90) % 4 - 1
+    for task, targets in ((Classification(0.1, ignored=-1), ids), (Classification(), np.eye(3)[ids % 3].astype("f4"))):
+        data = DataSet(jnp.asarray(logits), jnp.asarray(targets))
+        seen = evaluate(lambda x: x, data, task, batch=40, records=True)
+        assert seen.records["classes"].tolist() == logits.argmax(-1).tolist()
+        assert task.headline_of(seen.records, targets) == seen.figures["accuracy"]
+    assert Classification.ascending
+
+
 def test_nothing_counted_has_no_figure():
     seen = evaluate(lambda x: x, DataSet(jnp.zeros((3, 2)), jnp.full(3, -1)), Classification(ignored=-1))
     assert np.isnan(list(seen.figures.values())).all()

@@ -28,6 +28,7 @@ def test_figures_of_a_loader_are_those_of_all_tokens_at_once():
         {
             "loss": nats,
             "accuracy": (log_odds.argmax(-1) == tokens[kept]).mean(),
+            "nats_per_token": nats,
             "perplexity": np.exp(nats),
             "bits_per_token": nats / np.log(2),
             "bits_per_character": nats / np.log(2) / 3.5,
@@ -35,6 +36,17 @@ def test_figures_of_a_loader_are_those_of_all_tokens_at_once():
         rel=1e-6,
     )
     assert float(task.loss(logits, tokens)) == pytest.approx(nats, rel=1e-6)
+
+
+def test_the_headline_is_made_anew_of_the_nats_and_tokens_kept_of_each_text():
+    logits, tokens = draw()
+    task = LanguageModelling(0.1, ignored=PAD)
+    data = RowLoader(DataSet(jnp.asarray(logits), jnp.asarray(tokens)), batch=2, key=None)
+    seen = evaluate(lambda x: x, data, task, records=True)
+    assert (task.headline, task.ascending) == ("nats_per_token", False)
+    assert {name: kept.shape for name, kept in seen.records.items()} == {"nats": (5,), "tokens": (5,)}
+    assert seen.records["tokens"].tolist() == (tokens != PAD).sum(-1).tolist()
+    assert task.headline_of(seen.records, None) == pytest.approx(seen.figures["nats_per_token"], rel=1e-6)
 
 
 def test_smoothing_and_weights_are_lowered_and_change_no_other_figure():

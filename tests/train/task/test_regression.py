@@ -32,6 +32,8 @@ def test_figures_of_a_loader_are_those_of_all_examples_at_once(mean):
     loader = RowLoader(data, batch=4, key=jax.random.key(0))
     seen = evaluate(lambda x: x, loader, Regression(names=NAMES), predictions=True)
     np.testing.assert_array_equal(seen.predictions, prediction)
+    kept = evaluate(lambda x: x, data, Regression(), batch=4, records=True).records
+    assert Regression().headline_of(kept, target) == pytest.approx(seen.figures["r2"], rel=1e-12)
     wide = target.astype(np.float64), prediction.astype(np.float64)
     each = sklearn.metrics.r2_score(*wide, multioutput="raw_values")
     mse = sklearn.metrics.mean_squared_error(*wide)

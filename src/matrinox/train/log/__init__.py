@@ -8,8 +8,8 @@ from matrinox.train.log.curves import plot_runs as plot_runs
 from matrinox.train.log.events import EVENTS as EVENTS
 from matrinox.train.log.events import read_events as read_events
 from matrinox.train.log.json_lines import JsonLines as JsonLines
-from matrinox.train.log.predictions import pack as pack
-from matrinox.train.log.predictions import unpack as unpack
+from matrinox.train.log.packed import pack as pack
+from matrinox.train.log.packed import unpack as unpack
 from matrinox.train.log.recorded import Recorded as Recorded
 from matrinox.train.log.recorded import read_runs as read_runs
 from matrinox.train.log.run_log import Run as Run

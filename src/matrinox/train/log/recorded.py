@@ -72,7 +72,7 @@ def runs_of(log: RunLog, name: str) -> tuple[Recorded, ...]:
     return tuple(
         Recorded(
             name=name if len(log.runs) == 1 else f"{name} seed {run.seed}",
-            about={**about, "seed": run.seed},
+            about={**about, "data": {**log.data, **run.data}, "seed": run.seed},
             rounds=run.rounds,
             steps=run.steps,
             seconds=run.seconds,

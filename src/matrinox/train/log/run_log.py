@@ -1,6 +1,7 @@
 """The record of finished runs as one JSON file."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -18,39 +19,42 @@ from matrinox.io.plain import parse
 from matrinox.train.evaluate import Evaluation
 from matrinox.train.hooks import Round
 from matrinox.train.log.events import nine_digits
+from matrinox.train.log.packed import pack, unpack
 from matrinox.train.log.plain import from_plain, to_plain
-from matrinox.train.log.predictions import pack, unpack
 
 _LIBRARIES = ("matrinox", "jax", "jaxlib", "equinox", "optax", "numpy", "safetensors")
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """An evaluation as it is logged: the task's figures, and predicted classes packed, see `unpack`, if there are any.
+    """An evaluation as it is logged: the task's figures, and what it keeps of each example, packed: see `unpack`.
 
-    **Raises:** `ValueError` if `predictions` is not what `pack` writes.
+    **Raises:** `ValueError` if one of `records` is not what `pack` writes.
     """
 
     figures: Mapping[str, float]
-    predictions: str | None = None
+    records: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        if self.predictions is not None:
-            unpack(self.predictions)
+        for text in self.records.values():
+            unpack(text)
 
     @staticmethod
     def of(evaluation: Evaluation) -> "Score":
-        """The evaluation; of its predictions a class for each example, what else a task predicts being too long."""
-        said = evaluation.predictions
-        classes = isinstance(said, np.ndarray) and said.ndim == 1 and np.issubdtype(said.dtype, np.integer)
-        return Score(dict(evaluation.figures), pack(said) if classes else None)
+        """The figures and the records of an evaluation."""
+        return Score(dict(evaluation.figures), {name: pack(each) for name, each in evaluation.records.items()})
+
+    def unpacked(self) -> dict[str, np.ndarray]:
+        """What is kept of each example, as `Task.headline_of` takes it."""
+        return {name: unpack(text) for name, text in self.records.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
     """One run of one seed, and its best model by validation: hash of the file's arrays, scores.
 
-    `seconds` are those of `fit`, with compiling, saving and evaluating, and of all runs that it went on from.
+    `seconds` are those of `fit`, with compiling, saving and evaluating, and of all runs that it went on from; `data` is
+    what of the data is the seed's own: the hash of each part, and the least and the largest input of the train part.
 
     **Raises:** `ValueError` if the columns of `rounds` are not of one length.
     """
@@ -61,6 +65,7 @@ class Run:
     interrupted: bool
     best_step: int
     weights_sha256: str
+    data: Mapping[str, Any]
     rounds: Mapping[str, Sequence[float]]
     validation: Score
     test: Score
@@ -73,16 +78,35 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class RunLog:
-    """What a `log.json` holds: what was trained, how, on what, with what software, and the runs, one for each seed."""
+    """What a `log.json` holds: what was trained, how, on what, with what software, and the runs, one for each seed.
+
+    `kind` is `"matrix"`, or of what size beside a matrix network a scalar one is: `"parameters"`, `"flops"` or
+    `"state"`; `flops` are those of one example, forward.
+
+    **Raises:** `ValueError` if `recipe_sha256` is not the hash of `recipe`.
+    """
 
     name: str
+    kind: str
     architecture: str
     parameters: int
+    flops: int
     config: Mapping[str, Any]
     recipe: Mapping[str, Any]
+    recipe_sha256: str
     data: Mapping[str, Any]
     versions: Mapping[str, str]
     runs: tuple[Run, ...]
+
+    def __post_init__(self):
+        if self.recipe_sha256 != (due := hash_of_settings(self.recipe)):
+            raise ValueError(f"`recipe_sha256` (={show(self.recipe_sha256)}) must be that of the recipe, {due}")
+
+
+def hash_of_settings(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of settings as a log holds them, whatever their order, in hexadecimal."""
+    text = json.dumps(to_plain(settings), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contract
@@ -102,9 +126,11 @@ def rounds_as_columns(rounds: Sequence[Round]) -> dict[str, list[float]]:
 
 def software() -> dict[str, str]:
     """What decides the digits of a run: the versions of Python and of the libraries, and the machine's kind."""
+    # Those that the process may use, which may be fewer than there are.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {name: version(name) for name in _LIBRARIES} | {
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.system()} {platform.machine()}, {cores} core{'s' * (cores != 1)}",
     }
 
 

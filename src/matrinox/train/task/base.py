@@ -51,6 +51,10 @@ class Task(metaclass=Options):
     """The figure of `report` that says most, for progress and tables."""
     percent: ClassVar[bool] = False
     """Whether that figure is a share, shown as a percentage."""
+    ascending: ClassVar[bool] = False
+    """Whether more of that figure is better, as of an accuracy, and not less, as of a loss."""
+    gives: ClassVar[str] = "values"
+    """What comes out of the model, in a word."""
 
     def prepare(self, inputs: PyTree, targets: PyTree, *, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
         """What goes into the model, and what is compared with what comes out: by default both as they are.
@@ -90,3 +94,24 @@ class Task(metaclass=Options):
         **Arguments:** `outputs`: what the model gives.
         """
         return outputs
+
+    def record(self, outputs: PyTree, targets: PyTree) -> dict[str, Array]:
+        """What a log keeps of each example, little enough for thousands of them: by default nothing.
+
+        **Arguments:** as for `loss`.
+        **Returns:** arrays by name, each with a leading axis of examples.
+        """
+        del outputs, targets
+        return {}
+
+    def headline_of(self, records: Mapping[str, np.ndarray], targets: PyTree) -> float:
+        """The headline figure, made anew of what `record` kept, so that nobody has to believe it.
+
+        **Arguments:** `records`: of all examples; `targets`: of all examples.
+        **Raises:** `ValueError` where nothing is kept that it could be made of.
+        """
+        del records, targets
+        raise ValueError(
+            f"{type(self).__name__} keeps no records of which its {self.headline} could be made anew: give it `record` "
+            "and `headline_of`."
+        )

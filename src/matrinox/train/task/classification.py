@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer, PyTree
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional import accuracy, confusion_matrix, cross_entropy, top_k_accuracy
@@ -39,6 +39,8 @@ class Classification(Task):
 
     headline = "accuracy"
     percent = True
+    ascending = True
+    gives = "logits"
 
     def __post_init__(self):
         check_config(self)
@@ -127,6 +129,30 @@ class Classification(Task):
         if self.top_k is not None:
             figures[f"top_{self.top_k}_accuracy"] = share(tally["top_k"], tally["examples"])
         return figures
+
+    @contract
+    def record(
+        self,
+        outputs: Float[AnyArray, "*batch classes"],
+        targets: Float[AnyArray, "*batch classes"] | Integer[AnyArray, "*batch"],
+    ) -> dict[str, Array]:
+        """The class of the largest logit.
+
+        **Arguments:** `outputs`: logits `(*batch, classes)`; `targets`: as for `loss`.
+        **Returns:** `classes`, `(*batch,)`.
+        **Raises:** `ContractError` if the leading axes differ.
+        """
+        del targets
+        return {"classes": self.predict(outputs)}
+
+    def headline_of(self, records: Mapping[str, np.ndarray], targets: PyTree) -> float:
+        """The share of targets that are the class kept.
+
+        **Arguments:** `records`: `classes`, `(*batch,)`; `targets`: as for `loss`.
+        """
+        ids = np.asarray(class_ids(targets))
+        counts = np.ones(ids.shape, bool) if self.ignored is None else ids != self.ignored
+        return share(np.sum((np.asarray(records["classes"]) == ids) & counts), np.sum(counts))
 
     def _weights(self) -> np.ndarray | None:
         return None if self.class_weights is None else np.asarray(self.class_weights, np.float32)

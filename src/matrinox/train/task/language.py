@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Array, Float, Integer, PyTree
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional import cross_entropy
@@ -25,8 +26,10 @@ class LanguageModelling(Classification):
 
     characters_per_token: float | None = None
 
-    headline = "perplexity"
+    headline = "nats_per_token"
     percent = False
+    ascending = False
+    gives = "logits of the next token"
 
     def __post_init__(self):
         super().__post_init__()
@@ -44,8 +47,30 @@ class LanguageModelling(Classification):
         nats = cross_entropy(outputs, targets, reduction="sum", ignored=self.ignored)
         return {**super().tally(outputs, targets), "nats": nats}
 
+    @contract
+    def record(
+        self, outputs: Float[AnyArray, "*batch t tokens"], targets: Integer[AnyArray, "*batch t"]
+    ) -> dict[str, Array]:
+        """Of each text, how many tokens count and their cross-entropy without smoothing, added up.
+
+        **Arguments:** `outputs`: logits `(*batch, t, tokens)`; `targets`: the tokens that come next, `(*batch, t)`.
+        **Returns:** `nats`, `(*batch,)` in float32; `tokens`, `(*batch,)`.
+        **Raises:** `ContractError` if the leading axes differ or the targets are not integers.
+        """
+        each = cross_entropy(outputs, targets, reduction="none", ignored=self.ignored)
+        counts = jnp.ones(targets.shape, bool) if self.ignored is None else jnp.asarray(targets) != self.ignored
+        return {"nats": jnp.sum(each, axis=-1), "tokens": jnp.sum(counts, axis=-1)}
+
+    def headline_of(self, records: Mapping[str, np.ndarray], targets: PyTree) -> float:
+        """The nats kept of all texts, by token.
+
+        **Arguments:** `records`: `nats` and `tokens`, `(*batch,)`; `targets`: not used.
+        """
+        del targets
+        return share(np.sum(records["nats"], dtype=np.float64), np.sum(records["tokens"]))
+
     def report(self, tally: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """The `loss` in nats per token, `accuracy`, `perplexity`, `bits_per_token` and `bits_per_character`.
+        """The `loss`, `accuracy`, `nats_per_token`, `perplexity`, `bits_per_token` and `bits_per_character`.
 
         The loss is what is lowered, label smoothing and class weights included; the other figures are without.
 
@@ -54,7 +79,12 @@ class LanguageModelling(Classification):
         nats = share(tally["nats"], tally["examples"])
         bits = nats / math.log(2)
         with np.errstate(over="ignore"):
-            figures = {**super().report(tally), "perplexity": float(np.exp(nats)), "bits_per_token": bits}
+            figures = {
+                **super().report(tally),
+                "nats_per_token": nats,
+                "perplexity": float(np.exp(nats)),
+                "bits_per_token": bits,
+            }
         if self.characters_per_token is not None:
             figures["bits_per_character"] = bits / self.characters_per_token
         return figures

@@ -8,7 +8,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional import huber, mae, mse
@@ -35,6 +35,8 @@ class Regression(Task):
     names: tuple[str, ...] = ()
 
     headline = "r2"
+    ascending = True
+    gives = "numbers"
 
     def __post_init__(self):
         check_config(self)
@@ -101,6 +103,28 @@ class Regression(Task):
             "r2": float(r2.mean()),
         }
         return figures | {f"r2_{name}": float(each) for name, each in zip(self.names, r2.flat, strict=False)}
+
+    @contract
+    def record(
+        self, outputs: Float[AnyArray, "batch *target"], targets: Float[AnyArray, "batch *target"]
+    ) -> dict[str, Array]:
+        """The numbers that are predicted.
+
+        **Arguments:** `outputs`, `targets`: `(batch, *target)`, the same for both.
+        **Returns:** `numbers`, `(batch, *target)` in float32.
+        **Raises:** `ContractError` if the shapes differ.
+        """
+        del targets
+        return {"numbers": jnp.asarray(outputs, jnp.float32)}
+
+    def headline_of(self, records: Mapping[str, np.ndarray], targets: PyTree) -> float:
+        """R² of the numbers kept.
+
+        **Arguments:** `records`: `numbers`, `(batch, *target)`; `targets`: `(batch, *target)`.
+        """
+        return self.report({name: np.asarray(each) for name, each in self.tally(records["numbers"], targets).items()})[
+            self.headline
+        ]
 
     def _error(self, outputs: AnyArray, targets: AnyArray, reduction: str) -> Array:
         if self.error == "huber":
