@@ -10,6 +10,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree, Shaped
 
 from matrinox import nn
 from matrinox.contract import AnyArray, contract
+from matrinox.data.examples import Examples
 from matrinox.nn.child import call_child, split_key
 
 
@@ -92,6 +93,14 @@ class Architecture(eqx.Module):
         **Raises:** as `initial_cache`; `ContractError` for another cache, or what the first layer does not take.
         """
         return self.chain.step(cache, x, key=key)
+
+    def fitted(self, train: Examples) -> "Architecture":
+        """The model with what it takes of the train part before it is trained, such as means: by default itself.
+
+        **Arguments:** `train`: the train part.
+        """
+        del train
+        return self
 
     def reset_head(self, classes: int, *, key: PRNGKeyArray) -> "Architecture":
         """The same body with an untrained head for so many classes.

@@ -114,7 +114,7 @@ def reproduce(
     try:
         data = row.data.splits(seed)
         model_key, fit_key = jax.random.split(jax.random.key(seed))
-        model = row.architecture(row.config, key=model_key)
+        model = row.architecture(row.config, key=model_key).fitted(data.train)
         about, own = _about(row, model, data), facts.of_split(data)
         told = {**about, "seed": seed, "data": {**about["data"], **own}}
         notes = {"entry": row.name, "data": row.data.name, "test_sha256": own["sha256"]["test"], "seed": str(seed)}
