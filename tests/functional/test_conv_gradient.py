@@ -310,3 +310,65 @@ def test_gradients_over_an_empty_batch_are_zero(name):
     mapped = compiled(jax.vmap(gradients(bent(convolve, geometry)), (0, None)))(jnp.stack([x[:0]] * 2), w)[1]
     assert mapped.shape == (2, *w.shape)
     assert not mapped.any()
+
+
+def few_channels(dtype=jnp.float32):
+    """What is convolved to few channels in single precision: 3 → 6, with a kernel of 3 × 3."""
+    geometry = Geometry(stride=(2, 1), padding=((1, 0), (2, 1)), dilation=ONE, spread=ONE, groups=1)
+    return draw(0, 2, 6, 5, 3).astype(dtype), draw(1, 3, 3, 3, 6).astype(dtype), geometry
+
+
+def channels_convolved(x, w, geometry, platform="cpu"):
+    """The channels out of the one convolution that is lowered for a platform."""
+    lowered = jax.jit(partial(convolve, geometry=geometry)).trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+    (line,) = [line for line in lowered.splitlines() if "stablehlo.convolution" in line]
+    return int(line.rsplit("->", 1)[1].split("x")[-2])
+
+
+def test_few_channels_are_padded_on_the_cpu_alone():
+    x, w, geometry = few_channels()
+    assert channels_convolved(x, w, geometry) == 17
+    assert channels_convolved(x, w, geometry, "cuda") == 6
+    assert convolve(x, w, geometry).shape == (2, 3, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "change"),
+    [
+        ((3, 3, 17, 6), {}),
+        ((3, 3, 3, 17), {}),
+        ((3, 3, 3, 3), {}),
+        ((2, 2, 3, 6), {}),
+        ((3, 3, 3, 6), {"groups": 2}),
+        ((3, 3, 3, 6), {"spread": (1, 2)}),
+        ((3, 3, 3, 6), {"dilation": (2, 1)}),
+        ((3, 3, 3, 6), {"accumulation": "float64"}),
+    ],
+)
+def test_what_is_not_faster_padded_is_left(x64, shape, change):
+    geometry = replace(few_channels()[2], **change)
+    x, w = draw(0, 2, 6, 5, shape[2] * geometry.groups).astype(jnp.float32), draw(1, *shape).astype(jnp.float32)
+    assert channels_convolved(x, w, geometry) == shape[-1]
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float64])
+def test_other_precisions_are_not_padded(x64, dtype):
+    assert channels_convolved(*few_channels(dtype)) == 6
+
+
+def test_padded_channels_change_no_value_and_no_derivative(monkeypatch):
+    x, w, geometry = few_channels()
+    tangents = draw(2, *x.shape), draw(3, *w.shape)
+    xs = jnp.stack([x, 2 * x])
+
+    def derivatives():
+        loss = bent(convolve, geometry)
+        first = jax.vmap(lambda x: (convolve(x, w, geometry), gradients(loss)(x, w)))
+        return compiled(lambda: (first(xs), second_gradients(loss)(x, w), jax.jvp(loss, (x, w), tangents)))()
+
+    padded = derivatives()
+    monkeypatch.setattr(conv_gradient, "_PADDED_OUT", 0)
+    assert channels_convolved(x, w, geometry) == 6
+    plain = derivatives()
+    for a, b in zip(jax.tree.leaves(padded), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * float(jnp.abs(b).max()))
