@@ -16,6 +16,7 @@ from matrinox.initializers import (
     identity_plus_noise,
     lecun_normal,
     orthogonal,
+    rotations,
     variance_scaling,
 )
 
@@ -55,6 +56,7 @@ EVERY = {
     "glorot_uniform": glorot_uniform,
     "orthogonal": orthogonal(),
     "identity_plus_noise": identity_plus_noise(0.1),
+    "rotations": rotations,
 }
 
 
@@ -162,6 +164,15 @@ def test_noise_on_the_identity_has_the_variance_it_says():
     noise = identity_plus_noise(0.3)(jax.random.key(0), DENSE, jnp.float32)
     noise = noise - identity_plus_noise(0.0)(jax.random.key(0), DENSE, jnp.float32)
     assert np.var(noise) == pytest.approx(0.3**2 / (16 * 4), rel=4 * math.sqrt(2 / noise.size))
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_rotations_are_orthogonal_of_determinant_1_and_turn_every_way(n):
+    """As many as turn a vector one way turn it the other: the mean of all is 0."""
+    drawn = np.float64(rotations(jax.random.key(0), (40, 50, n, n), jnp.float32))
+    assert np.swapaxes(drawn, -1, -2) @ drawn == pytest.approx(np.broadcast_to(np.eye(n), drawn.shape), abs=1e-5)
+    assert np.linalg.det(drawn) == pytest.approx(np.ones((40, 50)), abs=1e-5)
+    assert drawn.mean((0, 1)) == pytest.approx(np.zeros((n, n)), abs=4 / math.sqrt(n * 2000))
 
 
 def test_the_gain_of_piecewise_linear_activations_is_exact():

@@ -1,8 +1,8 @@
 """Initializers of matrix-neuron weights `(q, p, *kernel, n, n)`, which count p, n and the kernel.
 
 An initializer is a function `(key, shape, dtype) -> weight`. `variance_scaling`, `orthogonal` and `identity_plus_noise`
-make one; `lecun_normal` and `glorot_uniform` are ready to use. `gain_of` gives the gain of an activation, and `MATCHED`
-the pairs that keep the size of what flows through thirty layers.
+make one; `lecun_normal`, `glorot_uniform` and `rotations` are ready to use. `gain_of` gives the gain of an activation,
+and `MATCHED` the pairs that keep the size of what flows through thirty layers.
 """
 
 import math
@@ -168,6 +168,30 @@ def identity_plus_noise(scale: float) -> Initializer:
         return noise(key, _weight_shape(shape), dtype).at[:, :, *middle].add(identity)
 
     return initialize
+
+
+@contract
+def rotations(
+    key: PRNGKeyArray, shape: Sequence[int], dtype: DTypeLike | None = None
+) -> Float[Array, "q p *kernel n n"]:
+    """Each n × n matrix a rotation, orthogonal with determinant 1, all of them alike likely.
+
+    For tables of states that are multiplied, such as a `MatrixScan`'s, where a mirror would stay a mirror.
+
+    **Arguments:** `key`; `shape`: `(q, p, *kernel, n, n)`; `dtype`: of the weight, the default float where `None`.
+    **Returns:** `(q, p, *kernel, n, n)`.
+    **Raises:** `ValueError` if `shape` is not that of a weight.
+    **Source:** Stewart 1980, by `jax.random.orthogonal`, with a column turned round where the determinant is −1.
+
+    >>> import jax
+    >>> rotations(jax.random.key(0), (1, 1, 1, 1))
+    Array([[[[1.]]]], dtype=float32)
+    """
+    *places, n, _ = _weight_shape(shape)
+    dtype = _float_dtype(dtype)
+    # The QR factorisation behind it knows no half precision.
+    drawn = jax.random.orthogonal(key, n, tuple(places), jnp.promote_types(dtype, jnp.float32))
+    return drawn.at[..., 0].multiply(jnp.sign(jnp.linalg.det(drawn))[..., None]).astype(dtype)
 
 
 @contract

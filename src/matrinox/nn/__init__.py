@@ -69,6 +69,7 @@ from matrinox.nn.pool import (
     SumPool3d,
 )
 from matrinox.nn.position import LearnedPosition, RotaryPosition, SinusoidalPosition
+from matrinox.nn.prototype import Prototypes
 from matrinox.nn.readout import Flatten, FlattenBatch, FlattenSpace, FrobeniusNorm, Mean, Sum, Trace
 from matrinox.nn.recurrent import Recurrent
 from matrinox.nn.recurrent_stack import Bidirectional, StackedRecurrent
@@ -181,6 +182,7 @@ __all__ = [
     "Pool1d",
     "Pool2d",
     "Pool3d",
+    "Prototypes",
     "RMSNorm",
     "RNNCell",
     "ReEig",

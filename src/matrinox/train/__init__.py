@@ -3,7 +3,7 @@
 - A run: `fit`, `Fitted`, `Recipe`, `Augmentation`, `Checkpoints`, `Progress`, `ask_to_stop`; a step: `Stepper`,
   `Taken`, `TrainState`.
 - Tasks: `Classification`, `Regression`, `LanguageModelling`, `Reconstruction`, `MaskedReconstruction`, `Denoising`,
-  `Contrastive`; one's own: `Task`, `Tally`.
+  `Contrastive`, `StateTracking`; one's own: `Task`, `Tally`.
 - Optimisers: `AdamW`, `Adam`, `SGD`, `Momentum`, `Lion`, `Muon`; one's own: `Optimiser`; for some parameters:
   `Group`, `freeze`, `Frozen`; the learning rate: `find_learning_rate`, `FoundRate`.
 - Schedules: `Cosine`, `Constant`, `Linear`, `Exponential`, `StepDecay`, `MultiStep`, `OneCycle`, `WarmupStableDecay`;
@@ -100,5 +100,6 @@ from matrinox.train.task import LanguageModelling as LanguageModelling
 from matrinox.train.task import MaskedReconstruction as MaskedReconstruction
 from matrinox.train.task import Reconstruction as Reconstruction
 from matrinox.train.task import Regression as Regression
+from matrinox.train.task import StateTracking as StateTracking
 from matrinox.train.task import Tally as Tally
 from matrinox.train.task import Task as Task

@@ -34,4 +34,5 @@ ROWS = {
     "ClassificationHead": Row(with_weights(nn.ClassificationHead, 2, 3, 3), DENSE, WRONG_DENSE),
     "RegressionHead": Row(with_weights(nn.RegressionHead, 2, 3, 3), DENSE, WRONG_DENSE),
     "FlattenLinear": Row(with_weights(nn.FlattenLinear, 2, 3, 3), DENSE, WRONG_DENSE),
+    "Prototypes": Row(with_weights(nn.Prototypes, 2, 3, 3), DENSE, WRONG_DENSE),
 }

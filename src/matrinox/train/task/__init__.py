@@ -9,3 +9,4 @@ from matrinox.train.task.language import LanguageModelling as LanguageModelling
 from matrinox.train.task.masked import MaskedReconstruction as MaskedReconstruction
 from matrinox.train.task.reconstruction import Reconstruction as Reconstruction
 from matrinox.train.task.regression import Regression as Regression
+from matrinox.train.task.tracking import StateTracking as StateTracking
