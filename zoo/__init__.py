@@ -12,6 +12,7 @@ from matrinox.zoo.data import BuiltIn as BuiltIn
 from matrinox.zoo.data import Characters as Characters
 from matrinox.zoo.data import EntryData as EntryData
 from matrinox.zoo.data import Parts as Parts
+from matrinox.zoo.data import Xor as Xor
 from matrinox.zoo.mlp import MLP as MLP
 from matrinox.zoo.mlp import MLPConfig as MLPConfig
 from matrinox.zoo.models import card as card
@@ -26,3 +27,5 @@ from matrinox.zoo.row import Entry as Entry
 from matrinox.zoo.runs import Reproduced as Reproduced
 from matrinox.zoo.runs import publish as publish
 from matrinox.zoo.runs import reproduce as reproduce
+from matrinox.zoo.transformer import Transformer as Transformer
+from matrinox.zoo.transformer import TransformerConfig as TransformerConfig

@@ -15,8 +15,11 @@ from matrinox.zoo.mlp import MLP
 from matrinox.zoo.mlp import PRESETS as MLPS
 from matrinox.zoo.rnn import RNN
 from matrinox.zoo.row import Entry as Entry
+from matrinox.zoo.transformer import Transformer
 
-FAMILIES: Mapping[str, type[Architecture]] = MappingProxyType({"CNN": CNN, "MLP": MLP, "RNN": RNN})
+FAMILIES: Mapping[str, type[Architecture]] = MappingProxyType(
+    {"CNN": CNN, "MLP": MLP, "RNN": RNN, "Transformer": Transformer}
+)
 """Architecture by name: what a model file may hold."""
 
 _ROWS = (

@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matrinox.data import load_splits, load_text
+from matrinox.data import GroupWords, XorTokens, load_splits, load_text
 from matrinox.data.examples import Examples
 from matrinox.data.text import CharTokenizer, TokenWindows, split_text
 
 _VALIDATION = 0.1
+# To train on, for validation and for test.
+_WORDS = (65536, 256, 1000)
 # Those of tinyshakespeare, in the order of their codes, so that a model reads and writes text where the data are not.
 _ALPHABETS = {"tinyshakespeare": "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"}
 
@@ -98,3 +100,55 @@ class Characters(EntryData):
         train, validation = split_text(rest, validation=_VALIDATION)
         apart = (TokenWindows(part, self.length, stride=self.length, name=self.name) for part in (validation, test))
         return Parts(TokenWindows(train, self.length, name=self.name), *apart)
+
+
+@dataclass(frozen=True)
+class Xor(EntryData):
+    """`XorTokens` as its seed system has them: the exclusive or of two signs, of which a share `flip` is wrong.
+
+    **Arguments:** `name`; `flip`: the share, so that no classifier is expected to be right more often than `1 − flip`.
+    """
+
+    flip: float = 0.35
+
+    @property
+    def split(self) -> str:
+        """How the parts are made, in words."""
+        return (
+            "262144 examples to train on, 10000 for validation, 20000 for test, each part drawn from a seed of its "
+            "own; the same for every seed of training"
+        )
+
+    def splits(self, seed: int) -> Parts:
+        """The parts, the same for every seed of training."""
+        del seed
+        sizes = 2**18, 10_000, 20_000
+        return Parts(*(XorTokens(size, flip=self.flip, seed=part) for part, size in enumerate(sizes)))
+
+
+@dataclass(frozen=True)
+class Words(EntryData):
+    """Words over a finite group and their products: short ones to train on, long ones for validation and test.
+
+    **Arguments:** `name`: of the group, as `group_table` takes it; `length`, `validated`, `tested`: tokens in a word of
+    each part.
+    """
+
+    length: int = 32
+    validated: int = 300
+    tested: int = 500
+
+    @property
+    def split(self) -> str:
+        """How the parts are made, in words."""
+        return (
+            f"{_WORDS[0]} words of {self.length} tokens to train on, {_WORDS[1]} of {self.validated} for validation, "
+            f"{_WORDS[2]} of {self.tested} for test, each part drawn from a seed of its own; the same for every seed"
+        )
+
+    def splits(self, seed: int) -> Parts:
+        """The parts, the same for every seed of training."""
+        del seed
+        lengths = self.length, self.validated, self.tested
+        sizes = zip(lengths, _WORDS, range(3), strict=True)
+        return Parts(*(GroupWords(self.name, length=t, examples=size, seed=part) for t, size, part in sizes))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from matrinox.data import load_builtin, load_splits, load_text
-from matrinox.zoo import BuiltIn, Characters
+from matrinox.zoo import BuiltIn, Characters, Xor
 
 here = pytest.mark.skipif(
     not any((Path(folder) / "tinyshakespeare.txt.gz").is_file() for folder in [os.environ.get("MATRINOX_DATA", "")]),
@@ -43,3 +43,12 @@ def test_the_text_is_nanogpts_and_its_windows_share_no_character():
     assert np.array_equal(np.asarray(targets).ravel(), test[1 : 1 + targets.size])
     assert inputs.shape == (1115, 100)
     assert parts.train.gather(np.array([1]))[0][0, 0] == train[1]
+
+
+def test_the_parts_of_the_xor_share_no_example_and_are_the_same_for_every_seed():
+    parts, again = (Xor("xor-tokens").splits(seed) for seed in (0, 1))
+    assert [len(part) for part in parts] == [262144, 10000, 20000]
+    assert [part.fingerprint() for part in parts] == [part.fingerprint() for part in again]
+    inputs = [np.asarray(part.gather(np.arange(500))[0]) for part in parts]
+    assert len(np.unique(np.concatenate(inputs).reshape(1500, -1), axis=0)) == 1500
+    assert {part.bayes_rate for part in parts} == {0.65}

@@ -1,7 +1,8 @@
 """Data: examples in memory and on disk, loaders, the built-in sets, splits, augmentation, masks and text.
 
 - Examples in memory: `DataSet`, `Examples`; built in: `load_builtin`, `load_splits`, `list_builtin`, `load_text`,
-  `list_texts`; finite groups and words of their elements: `Group`, `GroupWords`, `group_table`.
+  `list_texts`; finite groups and words of their elements: `Group`, `GroupWords`, `group_table`; tokens with a
+  known Bayes rate: `XorTokens`.
 - From files, whole: `read_csv`, `read_npy`, `read_npz`, `read_images`; piece by piece: `CsvFile`, `NpyFiles`,
   `NpzFile`, `ImageFolder`, of the kinds `Source` and `Stream`; columns of CSV: `fit_csv`, `CsvSchema`, `CsvColumn`,
   `FillWith`.
@@ -102,3 +103,4 @@ from matrinox.data.text import generate as generate
 from matrinox.data.text import load_tokenizer as load_tokenizer
 from matrinox.data.text import split_text as split_text
 from matrinox.data.words import GroupWords as GroupWords
+from matrinox.data.xor import XorTokens as XorTokens
