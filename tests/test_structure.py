@@ -99,7 +99,7 @@ def distributions(tmp_path_factory):
 
 
 def shipped_files() -> set[str]:
-    kinds = ("*.py", "py.typed", "card.toml", "log.json", "weights.safetensors")
+    kinds = ("*.py", "py.typed", "card.toml", "log.json", "twin-*.json", "weights.safetensors")
     tree = {f"matrinox/{file.relative_to(SOURCE)}" for kind in kinds for file in SOURCE.rglob(kind)}
     return tree | {f"matrinox/zoo/{file.relative_to(ZOO)}" for kind in kinds for file in ZOO.rglob(kind)}
 

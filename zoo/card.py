@@ -53,6 +53,15 @@ class Metric:
     goal: float
     reached: bool
 
+    @staticmethod
+    def of(row: Entry, mean: float) -> "Metric":
+        """That of a row's task, of which the mean over seeds came out so."""
+        task = row.recipe.task
+        # As it is told: a sum of floats may be a last digit below its goal.
+        told = round(mean, _DIGITS)
+        reached = told >= row.goal if task.ascending else told <= row.goal
+        return Metric(task.headline, task.ascending, task.percent, row.goal, reached)
+
     def spelt(self, value: float) -> str:
         """A figure as people read it."""
         return f"{value:.2%}" if self.percent else f"{value:.4f}"
@@ -193,23 +202,12 @@ def make_card(row: Entry, log: RunLog, weights: str | os.PathLike[str]) -> Card:
         config=_given(log.config),
         recipe=_given(log.recipe),
         recipe_sha256=log.recipe_sha256,
-        metric=Metric(
-            name=task.headline,
-            ascending=task.ascending,
-            percent=task.percent,
-            goal=row.goal,
-            reached=reaches(figures.test_mean, row.goal, ascending=task.ascending),
-        ),
+        metric=Metric.of(row, figures.test_mean),
         figures=figures,
         weights=Weights.of(log, task.headline, os.path.getsize(weights)),
         curve=_thinned(best_run(log).rounds, task.headline),
         versions=log.versions,
     )
-
-
-def reaches(figure: float, goal: float, *, ascending: bool) -> bool:
-    """Whether a figure is what it was to be, or better."""
-    return figure >= goal if ascending else figure <= goal
 
 
 def _thinned(rounds: Mapping[str, Sequence[float]], metric: str) -> dict[str, list[float]]:

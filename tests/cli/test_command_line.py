@@ -24,6 +24,7 @@ def test_help_names_every_command_and_how_to_begin(capsys):
             "show",
             "plot",
             "compare",
+            "results",
             "data",
             "matrinox train cnn-digits",
             "matrinox list",
@@ -31,7 +32,7 @@ def test_help_names_every_command_and_how_to_begin(capsys):
             assert shown in out
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "predict", "list", "show", "plot", "compare", "data"])
+@pytest.mark.parametrize("command", ["train", "eval", "predict", "list", "show", "plot", "compare", "results", "data"])
 def test_help_of_a_command_tells_its_options(command, capsys):
     with pytest.raises(SystemExit):
         cli.main([command, "--help"])
@@ -67,7 +68,10 @@ def test_help_of_a_command_tells_its_options(command, capsys):
         (["train", "cnn-digits", "--steps", "-1"], "--steps (=-1) must be at least 1"),
         (["train", "cnn-digits", "--steps", "0"], "--steps (=0) must be at least 1"),
         (["eval", "cnn-digits", "--part", "tets"], "invalid choice 'tets' for argument '--part'"),
-        (["list", "everything"], "`matrinox list` does not take 'everything': leave it out"),
+        (
+            ["list", "everything"],
+            "no model is as asked: leave out a filter, or ask for a part of the name, as '*mnist*'",
+        ),
         (
             ["--verbose"],
             "'--verbose' stands before a command: begin with one of train, eval, predict, list, show, plot",

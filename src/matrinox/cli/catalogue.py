@@ -49,6 +49,8 @@ class List(Command):
             )
         except ValueError as error:
             raise UsageError(str(error)) from None
+        if not names:
+            raise UsageError("no model is as asked: leave out a filter, or ask for a part of the name, as '*mnist*'")
         table = Table(title="The zoo: matrinox show NAME tells more, matrinox train NAME trains it anew")
         for column in ("name", "architecture", "data"):
             table.add_column(column, no_wrap=True)

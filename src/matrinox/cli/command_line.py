@@ -16,11 +16,12 @@ from matrinox.cli.command import Stopped, UsageError, did_you_mean
 from matrinox.cli.data import Data
 from matrinox.cli.logs import Compare, Plot
 from matrinox.cli.models import Eval, Predict
+from matrinox.cli.results import Results
 from matrinox.cli.train import Train
 
 _COMMANDS = {
     **{"train": Train, "eval": Eval, "predict": Predict, "list": List, "show": Show},
-    **{"plot": Plot, "compare": Compare, "data": Data},
+    **{"plot": Plot, "compare": Compare, "results": Results, "data": Data},
 }
 _DESCRIPTION = """Networks whose neurons are n × n matrices: train them, evaluate them, predict with them.
 

@@ -27,7 +27,7 @@ def plot_run(log: RunLog | Recorded) -> Any:
 
 @contract
 def plot_runs(runs: Sequence[Recorded], *, apart: bool = False) -> Any:
-    """The curves of several runs in one figure.
+    """The curves of several runs in one figure: of what their rounds have.
 
     **Arguments:** `runs`; `apart`: give each run a row of its own; otherwise they lie over one another, a colour each.
     **Returns:** a `matplotlib.figure.Figure`.
@@ -41,7 +41,7 @@ def plot_runs(runs: Sequence[Recorded], *, apart: bool = False) -> Any:
     rows = [[run] for run in runs] if apart else [list(runs)]
     named = dict.fromkeys(name for run in runs for name in run.rounds)
     others = [name for name in named if name.startswith("validation_") and name != "validation_loss"]
-    panels = ["loss", *others, "learning_rate"]
+    panels = ["loss", *others, *(["learning_rate"] if "learning_rate" in named else [])]
     figure = new_figure(0.6 + 4.1 * len(panels), 0.9 + 3.1 * len(rows))
     axes = figure.subplots(len(rows), len(panels), squeeze=False)
     for row, shown in zip(axes, rows, strict=True):
@@ -51,7 +51,9 @@ def plot_runs(runs: Sequence[Recorded], *, apart: bool = False) -> Any:
     for ax in axes[-1]:
         ax.set_xlabel("step", fontsize=9)
     if len(rows[0]) > 1:
-        handles = [figure.axes[-1].lines[i] for i in range(len(runs))]
+        from matplotlib.lines import Line2D
+
+        handles = [Line2D([], [], color=_COLORS[i % len(_COLORS)], linewidth=1.6) for i in range(len(runs))]
         names = [run.name for run in runs]
         figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(runs)), frameon=False, fontsize=8.5)
     return figure
