@@ -12,6 +12,7 @@ from matrinox.zoo.data import BuiltIn as BuiltIn
 from matrinox.zoo.data import Characters as Characters
 from matrinox.zoo.data import EntryData as EntryData
 from matrinox.zoo.data import Parts as Parts
+from matrinox.zoo.data import Words as Words
 from matrinox.zoo.data import Xor as Xor
 from matrinox.zoo.mlp import MLP as MLP
 from matrinox.zoo.mlp import MLPConfig as MLPConfig

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from matrinox import nn
 from matrinox.contract import AnyArray, contract
-from matrinox.initializers import orthogonal
+from matrinox.initializers import identity_plus_noise, orthogonal, rotations
 from matrinox.io.config import check_config
 from matrinox.rand import KeyStream
 from matrinox.zoo.architecture import Architecture
@@ -25,10 +25,12 @@ class RNNConfig:
 
     **Arguments:** `shape`: of one input, values or tokens; `frame`: values of a step, taken in order, as those of a row
     of an image; `vocabulary`: how many tokens there are, each of them a step, or `None` for values; `embedding`:
-    neurons of a token; `n`: side of a neuron; `cell`: what runs over the steps; `widths`: neurons of each layer's
-    state; `bidirectional`: whether each layer runs both ways, and gives twice as many; `transpose`: whether neurons are
-    transposed between layers, so that columns meet; `dropout`: share of entries dropped behind each layer; `read`: what
-    the head reads, the `"last"` step, the `"mean"` of the steps or `"each"` step; `classes`.
+    neurons of a token; `n`: side of a neuron; `cell`: what runs over the steps, `"scan"` for matrices that multiply and
+    `"mamba"` for a diagonal state space; `widths`: neurons of each layer's state; `bidirectional`: whether each layer
+    runs both ways, and gives twice as many; `transpose`: whether neurons are transposed between layers, so that columns
+    meet; `dropout`: share of entries dropped behind each layer; `read`: what the head reads, the `"last"` step, the
+    `"mean"` of the steps or `"each"` step; `head`: a `"linear"` map of all entries, or distances to `"prototypes"`;
+    `classes`.
     **Raises:** `ValueError` for a value of another type or out of range, if `shape` or `widths` is empty, or if `frame`
     does not divide the values.
     """
@@ -38,12 +40,13 @@ class RNNConfig:
     vocabulary: int | None = field(default=None, metadata={"min": 1, "max": 2**20})
     embedding: int = field(default=16, metadata={"min": 1, "max": 65536})
     n: int = field(default=2, metadata={"min": 1, "max": 64})
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    cell: Literal["rnn", "gru", "lstm", "scan", "mamba"] = "lstm"
     widths: tuple[int, ...] = field(default=(32,), metadata={"min": 1, "max": 65536})
     bidirectional: bool = False
     transpose: bool = True
     dropout: float = field(default=0.0, metadata={"min": 0.0, "max": 0.99})
     read: Literal["last", "mean", "each"] = "last"
+    head: Literal["linear", "prototypes"] = "linear"
     classes: int = field(default=10, metadata={"min": 1, "max": 2**20})
 
     def __post_init__(self):
@@ -92,7 +95,9 @@ class RNN(Architecture):
             layers: list[Callable[..., Any]] = [nn.Frames(config.n, config.shape, config.frame)]
         else:
             p = config.embedding
-            layers = [nn.Embedding(vocabulary=config.vocabulary, p=p, n=config.n, key=keys.key("embedding"))]
+            # A token of a scan is a rotation to multiply by, and no mirror, which training could not undo.
+            drawn = {"initializer": rotations} if config.cell == "scan" else {}
+            layers = [nn.Embedding(vocabulary=config.vocabulary, p=p, n=config.n, **drawn, key=keys.key("embedding"))]
         ways = 2 if config.bidirectional else 1
         for depth, (p_in, q) in enumerate(pairwise((p, *config.widths))):
             if depth > 0 and config.transpose:
@@ -102,9 +107,12 @@ class RNN(Architecture):
                 layers.append(nn.Dropout(config.dropout))
         if config.read != "each":
             layers.append(nn.LastStep() if config.read == "last" else nn.GlobalAvgPool1d())
-        read_out = nn.FlattenLinear(
-            p=ways * config.widths[-1], features=config.classes, n=config.n, key=keys.key("read-out")
-        )
+        sizes = {"p": ways * config.widths[-1], "n": config.n, "key": keys.key("read-out")}
+        if config.head == "linear":
+            read_out = nn.FlattenLinear(features=config.classes, **sizes)
+        else:
+            # Logits that are nearly alike at first let states find their places before they are told apart.
+            read_out = nn.Prototypes(classes=config.classes, scale=0.1, initializer=rotations, **sizes)
         self.body = nn.Sequential(layers)
         self.head = nn.Sequential([read_out])
         self.config = config
@@ -146,11 +154,17 @@ class RNN(Architecture):
 
 
 def _recurrent(config: RNNConfig, p: int, q: int, keys: KeyStream, name: str) -> Callable[..., Any]:
-    def run(way: str) -> nn.Recurrent:
+    def run(way: str) -> Any:
+        reverse, sizes = way == "backward", {"p": p, "q": q, "n": config.n, "key": keys.key(f"{name}.{way}")}
+        if config.cell == "mamba":
+            return nn.Mamba(**sizes, reverse=reverse)
+        if config.cell == "scan":
+            # Transitions start as what comes in, which the I that is added would draw together.
+            options = {"use_input": False, "use_bias": False, "noise": 4.0, "initializer": identity_plus_noise(0.0)}
+            return nn.MatrixScan(**sizes, **options, reverse=reverse)
         # A state that is turned, and not scaled, lasts: Saxe et al. 2014, arXiv 1312.6120.
-        options = {"hidden_initializer": orthogonal(), "key": keys.key(f"{name}.{way}")}
-        cell = _CELLS[config.cell](p=p, q=q, n=config.n, **options)
-        return nn.Recurrent(cell, reverse=way == "backward")
+        cell = _CELLS[config.cell](**sizes, hidden_initializer=orthogonal())
+        return nn.Recurrent(cell, reverse=reverse)
 
     return nn.Bidirectional(run("forward"), run("backward")) if config.bidirectional else run("forward")
 
@@ -159,6 +173,17 @@ PRESETS: Mapping[str, RNNConfig] = MappingProxyType(
     {
         "lstm-rows-mnist": RNNConfig(shape=(28, 28, 1), frame=28, widths=(32, 32), read="mean"),
         "charlm-lstm": RNNConfig(shape=(64,), vocabulary=65, embedding=16, widths=(96, 96), read="each", classes=65),
+        "scan-a5": RNNConfig(
+            shape=(32,),
+            vocabulary=60,
+            embedding=4,
+            n=3,
+            cell="scan",
+            widths=(4,),
+            read="each",
+            head="prototypes",
+            classes=60,
+        ),
     }
 )
 """Config by the name of the entry."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from matrinox.data import load_builtin, load_splits, load_text
-from matrinox.zoo import BuiltIn, Characters, Xor
+from matrinox.zoo import BuiltIn, Characters, Words, Xor
 
 here = pytest.mark.skipif(
     not any((Path(folder) / "tinyshakespeare.txt.gz").is_file() for folder in [os.environ.get("MATRINOX_DATA", "")]),
@@ -52,3 +52,13 @@ def test_the_parts_of_the_xor_share_no_example_and_are_the_same_for_every_seed()
     inputs = [np.asarray(part.gather(np.arange(500))[0]) for part in parts]
     assert len(np.unique(np.concatenate(inputs).reshape(1500, -1), axis=0)) == 1500
     assert {part.bayes_rate for part in parts} == {0.65}
+
+
+def test_words_are_short_to_train_on_and_long_to_be_tested_on_and_the_same_for_every_seed():
+    data = Words("S3", length=4, validated=7, tested=9)
+    parts = data.splits(0)
+    assert [part.length for part in parts] == [4, 7, 9]
+    assert len({part.seed for part in parts}) == 3
+    assert [part.fingerprint() for part in parts] == [part.fingerprint() for part in data.splits(1)]
+    said = [f"{len(part)} {of}" for part, of in zip(parts, ("words of 4", "of 7", "of 9"), strict=True)]
+    assert all(words in data.split for words in said)

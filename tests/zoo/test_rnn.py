@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from matrinox import nn
 from matrinox.contract import ContractError
 from matrinox.data.text import generate
 from matrinox.zoo import RNN, RNNConfig
@@ -65,6 +66,31 @@ def test_the_parameters_are_those_of_the_formula(parameters_of):
     gru = dataclasses.replace(TOKENS, cell="gru")
     cells = 4 * (9 * (3 + 3 + 1) + 3 + 6 * (2 + 3 + 1) + 2)
     assert parameters_of(RNN, gru) == 7 * 3 * 4 + cells + 7 * 2 * 4 + 7
+
+
+def test_a_scan_multiplies_rotations_and_is_read_by_distance(apply, parameters_of):
+    """The embedding is what the transitions start from: the polar factor of I and four times it."""
+    config = dataclasses.replace(TOKENS, embedding=2, n=3, cell="scan", widths=(2,), head="prototypes")
+    model, words = RNN(config, key=KEY), np.array([[0, 3, 6, 3], [5, 5, 1, 2]])
+    tokens = np.float64(model.body.layers[0].weight)
+    assert np.linalg.det(tokens) == pytest.approx(np.ones((7, 2)), abs=1e-5)
+    left, _, right = np.linalg.svd(np.eye(3) + 4 * tokens)
+    state, due = np.eye(3), []
+    for step in words.T:
+        state = (left @ right)[step] @ state
+        due.append(state)
+    prototypes = np.float64(model.head.layers[0].prototypes)
+    apart = np.square(np.stack(due, 1)[..., None, :, :] - prototypes).sum((-2, -1)).sum(2)
+    assert apply(model, words) == pytest.approx(-0.1 * apart, abs=1e-4)
+    assert parameters_of(RNN, config) == 7 * 2 * 9 + 2 * 2 * 9 + 2 * 7 * 9 + 2
+
+
+def test_a_mamba_is_the_layer_of_that_name(apply):
+    config = dataclasses.replace(TOKENS, cell="mamba", widths=(2,))
+    model, words = RNN(config, key=KEY), np.array([[0, 3, 6, 3]])
+    embedding, mamba = model.body.layers
+    assert isinstance(mamba, nn.Mamba)
+    assert apply(model, words) == pytest.approx(np.asarray(model.head(mamba(embedding(words)))), abs=1e-5)
 
 
 def test_any_leading_axes_are_batch(small, reader, apply):
