@@ -125,10 +125,10 @@ class MLP(Architecture):
 PRESETS: Mapping[str, MLPConfig] = MappingProxyType(
     {
         "linear-diabetes": MLPConfig(features=10, n=2, widths=(), classes=1, normalize=True),
-        "mlp-3-breast-cancer": MLPConfig(features=30, n=2, widths=(8, 8, 8), classes=2, normalize=True),
+        "mlp-3-breast-cancer": MLPConfig(features=30, n=2, widths=(16, 16, 16), classes=2, dropout=0.2, normalize=True),
         "mlp-7-digits": MLPConfig(features=(8, 8, 1), n=4, widths=(16,) * 7, norm="rms"),
         "mlp-digits": MLPConfig(),
-        "mlp-mnist": MLPConfig(features=(28, 28, 1), n=4, widths=(64, 64), dropout=0.1),
+        "mlp-mnist": MLPConfig(features=(28, 28, 1), n=2, widths=(160, 160), dropout=0.1),
     }
 )
 """Config by the name of the entry."""

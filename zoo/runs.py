@@ -1,7 +1,7 @@
 """Training the entries of the zoo: `reproduce` runs one seed, `publish` makes an entry's files of several.
 
 An entry is trained anew by `matrinox train NAME --seed S --out runs/S` for each of its seeds, and then
-`publish(NAME, [f"runs/{S}" for S in seeds])`.
+`publish(NAME, [f"runs/{S}" for S in seeds])`; so is a scalar twin of it, with `--twin parameters`.
 """
 
 import dataclasses
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 
 from matrinox import io
+from matrinox.bridge import ScalarTwin, TwinKind, scalar_twin
 from matrinox.contract import contract
 from matrinox.io.atomic import write_atomically
 from matrinox.train import (
@@ -66,6 +68,7 @@ def reproduce(
     *,
     seed: int,
     folder: str | os.PathLike[str],
+    twin: TwinKind | None = None,
     resume: bool = False,
     overwrite: bool = False,
     hooks: Hooks | None = None,
@@ -78,16 +81,18 @@ def reproduce(
     on, `log.jsonl` grows by a line with each round and epoch, and `log.json` is written at its end. Ctrl-C, or
     `should_stop`, ends the run early, with a log that says `interrupted`.
 
-    **Arguments:** `name`: of the entry, or a row of your own; `seed`: of weights, order, shifts and dropout, not of the
-    split, from 0 to 2³² − 1; `folder`: where to write, made if need be; `resume`: goes on with the run in it, however
-    it ended, to the weights and the log of a run without a break; `overwrite`: removes the run in it first; `hooks`:
-    as for `fit`; `should_stop`, `mesh`: as for `fit`, also in several processes, of which one writes.
+    **Arguments:** `name`: of the entry, or a row of your own; `seed`: of weights, order, shifts and dropout, and of the
+    split where each seed has its own, from 0 to 2³² − 1; `folder`: where to write, made if need be; `twin`: trains
+    instead, in the same way, the scalar network of as many `"parameters"`, `"flops"` or numbers between layers
+    (`"state"`); `resume`: goes on with the run in it, however it ended, to the weights and the log of a run without a
+    break; `overwrite`: removes the run in it first; `hooks`: as for `fit`; `should_stop`, `mesh`: as for `fit`, also in
+    several processes, of which one writes.
     **Returns:** what was written.
-    **Raises:** `ValueError` for an unknown name, a seed out of range, `resume` with `overwrite`, or a run to go on
-    with that is another; `FileExistsError` if the folder holds a run and neither `resume` nor `overwrite` is given, or
-    one that has ended and lost its last state and `resume` is; `ImportError` if the data set's library is missing;
-    `OSError` or `ModelFileError` if a file cannot be written; `KeyboardInterrupt`, saying what was written, if stopped
-    before there was a model, or while the last one was scored.
+    **Raises:** `ValueError` for an unknown name, a seed out of range, an entry that has no twin, `resume` with
+    `overwrite`, or a run to go on with that is another; `FileExistsError` if the folder holds a run and neither
+    `resume` nor `overwrite` is given, or one that has ended and lost its last state and `resume` is; `ImportError` if
+    the data set's library is missing; `OSError` or `ModelFileError` if a file cannot be written; `KeyboardInterrupt`,
+    saying what was written, if stopped before there was a model, or while the last one was scored.
     """
     row = name if isinstance(name, Entry) else entry(name)
     if not 0 <= seed < 2**32:
@@ -115,9 +120,12 @@ def reproduce(
         data = row.data.splits(seed)
         model_key, fit_key = jax.random.split(jax.random.key(seed))
         model = row.architecture(row.config, key=model_key).fitted(data.train)
-        about, own = _about(row, model, data), facts.of_split(data)
+        scalar = None if twin is None else scalar_twin(model.chain, twin, model.input_shape, key=model_key)
+        model = model if scalar is None else scalar.model
+        about, own = _about(row, twin or "matrix", scalar, model, data), facts.of_split(data)
         told = {**about, "seed": seed, "data": {**about["data"], **own}}
         notes = {"entry": row.name, "data": row.data.name, "test_sha256": own["sha256"]["test"], "seed": str(seed)}
+        notes |= {} if twin is None else {"twin": twin}
         checkpoints = Checkpoints(target, notes=notes, overwrite=overwrite)
         # What the mesh cannot hold is refused before an older run is removed.
         placement(mesh, model)
@@ -137,7 +145,9 @@ def reproduce(
             should_stop=should_stop,
             mesh=mesh,
         )
-        in_main(lambda: write_log(log_file, RunLog(**about, runs=(_scored(row, data, told, fitted, model_file),))))
+        in_main(
+            lambda: write_log(log_file, RunLog(**about, runs=(_scored(row, model, data, told, fitted, model_file),)))
+        )
     except KeyboardInterrupt as error:
         if not model_file.exists():
             raise KeyboardInterrupt("stopped before the first evaluation: no model was written") from error
@@ -146,16 +156,15 @@ def reproduce(
     return Reproduced(model_file, log_file, read_log(log_file))
 
 
-def _about(row: Entry, model: Any, data: Parts) -> dict[str, Any]:
+def _about(row: Entry, kind: str, scalar: ScalarTwin | None, model: Any, data: Parts) -> dict[str, Any]:
     """What a log tells of all runs alike: the fields of `RunLog` but its runs."""
     recipe = row.recipe.described()
     return {
         "name": row.name,
-        "kind": "matrix",
-        "architecture": row.architecture.__name__,
-        "parameters": row.parameters,
+        "kind": kind,
+        **_settings(row, None if scalar is None else scalar.widths),
+        "parameters": row.parameters if scalar is None else scalar.parameters,
         "flops": facts.count_flops(model, facts.one_example(data.train)),
-        "config": plain(row.config),
         "recipe": recipe,
         "recipe_sha256": hash_of_settings(recipe),
         "data": facts.of_data(row.data, data),
@@ -163,9 +172,17 @@ def _about(row: Entry, model: Any, data: Parts) -> dict[str, Any]:
     }
 
 
-def _scored(row: Entry, data: Parts, told: Mapping[str, Any], fitted: Fitted, model_file: Path) -> Run:
+def _settings(row: Entry, widths: Sequence[int] | None) -> dict[str, Any]:
+    """What was trained: the entry's architecture, or the scalar twin of these widths."""
+    config = plain(row.config)
+    if widths is None:
+        return {"architecture": row.architecture.__name__, "config": config}
+    return {"architecture": "ScalarTwin", "config": {"of": config, "widths": list(widths)}}
+
+
+def _scored(row: Entry, model: Any, data: Parts, told: Mapping[str, Any], fitted: Fitted, model_file: Path) -> Run:
     # Ctrl-C may have come between two records of one fact, so what is logged is what the file itself holds.
-    best, header = io.load(model_file, row.architecture), io.read_header(model_file)
+    best, header = io.load(model_file, like=eqx.nn.inference_mode(model)), io.read_header(model_file)
     validation, test = (evaluate(best, part, row.recipe.task, records=True) for part in (data.validation, data.test))
     return Run(
         seed=told["seed"],
@@ -196,6 +213,8 @@ def publish(
 ) -> Path:
     """Makes an entry's files of the folders that `reproduce` wrote: one log of all runs, the best weights, the card.
 
+    Of runs of a scalar twin, it is one log alone, `twin-parameters.json`, `twin-flops.json` or `twin-state.json`.
+
     **Arguments:** `name`: of the entry, or a row of your own; `runs`: one folder for each seed; `folder`: where to, by
     default the entry's.
     **Returns:** the folder.
@@ -214,9 +233,9 @@ def publish(
         )
     if any(len(log.runs) != 1 for log in logs):
         raise ValueError(f"`runs` (={[str(each) for each in folders]}) must hold one run each: give folders of runs.")
+    is_twin = merged.kind != "matrix"
     now = {
-        "architecture": row.architecture.__name__,
-        "config": plain(row.config),
+        **_settings(row, merged.config.get("widths") if is_twin else None),
         "recipe": row.recipe.described(),
         "data": {**merged.data, "name": row.data.name, "split": row.data.split},
     }
@@ -232,10 +251,13 @@ def publish(
     for each, run in zip(folders, merged.runs, strict=True):
         if io.read_header(each / MODEL_FILE).data_sha256 != run.weights_sha256:
             raise ValueError(f"{each / MODEL_FILE} is not the model that its log scored: train seed {run.seed} anew.")
-    best = folders[seeds.index(best_run(merged).seed)] / MODEL_FILE
-    card = make_card(row, merged, best)
     target = row.folder if folder is None else Path(folder)
     target.mkdir(parents=True, exist_ok=True)
+    if is_twin:
+        write_log(target / f"twin-{merged.kind}.json", merged)
+        return target
+    best = folders[seeds.index(best_run(merged).seed)] / MODEL_FILE
+    card = make_card(row, merged, best)
     write_atomically(target / "weights.safetensors", [best.read_bytes()])
     write_log(target / LOG_FILE, merged)
     write_card(target / "card.toml", card)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
@@ -21,6 +21,9 @@ _NOTES = {
     "inputs": "Inputs of the twins are widened too: no encoder sets them.",
     "outputs": "Outputs of the twins are widened too, as the last of the hidden widths: no read-out sets them.",
 }
+TwinKind = Literal["parameters", "flops", "state"]
+"""What a scalar network has in common with one of matrices: as many parameters, operations, or numbers in between."""
+
 _Count = Callable[[nn.Sequential, tuple[int, ...]], int]
 
 
@@ -111,6 +114,27 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
     >>> [(twin.widths, twin.parameters) for twin in (found.model, found.same_parameters, found.same_state)]
     [((8, 8), 556), ((15, 15), 543), ((32, 32), 1699)]
     """
+    search = _search(model, shape, key)
+    same = {f"same_{kind}": search.twin_of(kind) for kind in get_args(TwinKind)}
+    return Twins(search.own(model), **same, shape=search.example, widened=search.plan.widened)
+
+
+@contract
+def scalar_twin(model: Any, kind: TwinKind, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray) -> ScalarTwin:
+    """One of the `twins` of a model, without the others.
+
+    **Arguments:** `model`, `shape`, `key`: as for `twins`; `kind`: what the two have in common.
+    **Raises:** as `twins`.
+
+    >>> import jax
+    >>> model = nn.Sequential([nn.Fold(2), nn.MLP(p=4, q=3, n=2, hidden=(8, 8), key=jax.random.key(0)), nn.Trace()])
+    >>> scalar_twin(model, "parameters", (16,), key=jax.random.key(1)).widths
+    (15, 15)
+    """
+    return _search(model, shape, key).twin_of(kind)
+
+
+def _search(model: Any, shape: tuple[int, ...] | None, key: PRNGKeyArray) -> "_Search":
     _, chain = ("", model) if isinstance(model, nn.Sequential) else chain_of(model) or ("", None)
     if chain is None:
         is_theirs = type(model).__module__.startswith("equinox.")
@@ -130,30 +154,34 @@ def twins(model: Any, shape: tuple[int, ...] | None = None, *, key: PRNGKeyArray
     if known is not None and len(example) > len(known):
         raise ValueError(f"`shape` (={example}) must be of one example, as {known} is: leave out the batch axes.")
     plan = plan_of(chain, tuple(example), _shapes)
-    own = plan.chosen(plan.own)
-    if not own and plan.start.fixed is not None:
+    if not plan.chosen(plan.own) and plan.start.fixed is not None:
         raise ValueError("`model` has no hidden layer, whose width could be chosen: compare it as it is.")
-    build = _Builder(plan, example, key)
-    flat = nn.Sequential([step.layer for step in plan.steps])
-    counts = _parameters(flat, example), _flops(flat, example)
-    return Twins(
-        ScalarTwin(model, own, *counts, _state(plan.steps, flat, example)),
-        build.nearest(_parameters, counts[0], plan.n),
-        build.nearest(_flops, counts[1], plan.n**1.5),
-        build.twin(plan.widths(plan.n**2)),
-        tuple(example),
-        plan.widened,
-    )
+    return _Search(plan, tuple(example), key)
 
 
-class _Builder:
+class _Search:
     """Builds twins of a plan, and looks for the widths of one."""
 
     def __init__(self, plan: Plan, example: tuple[int, ...], key: PRNGKeyArray):
         self.plan = plan
+        self.flat = nn.Sequential([step.layer for step in plan.steps])
         self.example = example
         self.key = key
         self.known: dict[Any, int] = {}
+
+    def own(self, model: Any) -> ScalarTwin:
+        """The model itself, and what it costs."""
+        counts = _parameters(self.flat, self.example), _flops(self.flat, self.example)
+        return ScalarTwin(
+            model, self.plan.chosen(self.plan.own), *counts, _state(self.plan.steps, self.flat, self.example)
+        )
+
+    def twin_of(self, kind: TwinKind) -> ScalarTwin:
+        """The twin that has this in common with the model."""
+        if kind == "state":
+            return self.twin(self.plan.widths(self.plan.n**2))
+        of, guess = (_parameters, self.plan.n) if kind == "parameters" else (_flops, self.plan.n**1.5)
+        return self.nearest(of, of(self.flat, self.example), guess)
 
     def shape(self, widths: tuple[int, ...]) -> tuple[int, ...]:
         """Of one example: the task's, or as many neurons as flow in."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from matrinox.bridge import TwinKind
 from matrinox.cli.command import Command, ModelName, Stopped, UsageError, entry_named
 from matrinox.cli.table import facts, show_table, spelt
 from matrinox.train import ask_to_stop, join_processes, show_progress
@@ -32,12 +33,16 @@ class Train(Command):
     """Which model: a name that `matrinox list` shows."""
     seed: int = 0
     """Seed of the initial weights, of the order of examples and, where its data are few, of their split."""
-    out: Annotated[str, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: runs/NAME)")] = ""
+    out: Annotated[
+        str, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: runs/NAME, or runs/NAME-twin-KIND)")
+    ] = ""
     """Where to write."""
     steps: Annotated[
         int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: as in the model's recipe)")
     ] = None
     """How many steps to train, for a shorter or a longer run."""
+    twin: Annotated[TwinKind | None, tyro.conf.arg(help_behavior_hint="(default: the model itself)")] = None
+    """Train the scalar network that the model is compared with instead: of as many parameters, FLOPs or states."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with the run in FOLDER, however it ended, to the weights and the log of a run without a break."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -83,7 +88,7 @@ class Train(Command):
     def _run(self, row: Entry, mesh: dict[str, int] | None) -> None:
         if self.steps is not None:
             row = dataclasses.replace(row, recipe=dataclasses.replace(row.recipe, steps=self.steps))
-        folder = Path(self.out or Path("runs") / row.name)
+        folder = Path(self.out or Path("runs") / (row.name if self.twin is None else f"{row.name}-twin-{self.twin}"))
         # One looks for all: what others saw might be its own first files.
         in_main(lambda: self._refuse_to_overwrite(folder))
         try:
@@ -92,6 +97,7 @@ class Train(Command):
                     row,
                     seed=self.seed,
                     folder=folder,
+                    twin=self.twin,
                     resume=self.resume,
                     overwrite=self.overwrite,
                     hooks=hooks,
@@ -136,8 +142,9 @@ def _tell(done: Reproduced, task: Task) -> None:
             f"stopped at step {run.steps} of {steps}: {done.model_file} is complete and holds the best so far "
             f"(step {run.best_step}, {figures}); add --resume to go on"
         )
+    beside = "" if done.log.kind == "matrix" else f", scalar twin of the same {done.log.kind}"
     rows = {"parameters": f"{done.log.parameters:,}", "best step": f"{run.best_step}, by validation loss"}
     rows |= {f"validation {name}": value for name, value in validation.items()}
     rows |= {f"test {name}": value for name, value in test.items()}
     rows |= {"seconds": f"{run.seconds:.1f}", "file written": str(done.model_file), "log": str(done.log_file)}
-    show_table(facts(f"{done.log.name}, seed {run.seed}", rows))
+    show_table(facts(f"{done.log.name}{beside}, seed {run.seed}", rows))
