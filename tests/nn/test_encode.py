@@ -29,11 +29,23 @@ def test_frames_are_the_values_in_order_folded_step_by_step():
     assert np.array_equal(nn.Frames(n=1, shape=(6,), length=2)(jnp.arange(6.0))[..., 0, 0], [[0, 1], [2, 3], [4, 5]])
 
 
+def test_frames_with_a_stride_below_their_length_overlap():
+    values = np.arange(12.0, dtype=np.float32).reshape(2, 6)
+    frames = nn.Frames(n=2, shape=(6,), length=4, stride=1)(values)
+    assert np.array_equal(frames.reshape(2, 3, 4), np.lib.stride_tricks.sliding_window_view(values, 4, axis=-1))
+    apart = nn.Frames(n=2, shape=(6,), length=2)(values)
+    assert np.array_equal(nn.Frames(n=2, shape=(6,), length=2, stride=2)(values), apart)
+    assert np.array_equal(nn.Frames(n=2, shape=(6,), length=2, stride=4)(values), apart[:, ::2])
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
         ({"length": 5}, r"`length` \(=5\) must divide the 24 values of `shape` \(=\(3, 8\)\): choose a divisor"),
         ({"length": 0}, r"`length` \(=0\) must be at least 1"),
+        ({"length": 25, "stride": 1}, r"`length` \(=25\) must be from 1 to 24"),
+        ({"stride": 4}, r"`stride` \(=4\) must lead from the first frame of 6 to the end of the 24.* a divisor of 18"),
+        ({"stride": 0}, r"`stride` \(=0\) must lead from the first frame"),
         ({"shape": (3, 0)}, r"`shape\[1\]` \(=0\) must be at least 1"),
         ({"shape": ()}, r"`shape` \(=\(\)\) must name at least one axis: such as \(40,\) or"),
     ],

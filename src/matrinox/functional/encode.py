@@ -26,18 +26,40 @@ def fold(x: Float[AnyArray, "*batch f"], n: int) -> Float[Array, "*batch _ {n} {
 
 
 @contract
-def fold_frames(x: Float[AnyArray, "*batch f"], n: int, length: int) -> Float[Array, "*batch _ _ {n} {n}"]:
+def fold_frames(
+    x: Float[AnyArray, "*batch f"], n: int, length: int, stride: int | None = None
+) -> Float[Array, "*batch _ _ {n} {n}"]:
     """Features in order, cut into frames of equal length, each folded: moments of a signal, rows of an image.
 
-    **Arguments:** `x`: `(*batch, f)`; `n`: matrix side; `length`: features of a frame, which must divide f.
-    **Returns:** `(*batch, t, p, n, n)` with t = f / length and p = ⌈length / n²⌉.
-    **Raises:** `ContractError` if `x` has no feature axis; `ValueError` for an f that `length` does not divide, or for
-    `n` or `length` below 1.
+    **Arguments:** `x`: `(*batch, f)`; `n`: matrix side; `length`: features of a frame; `stride`: from the start of a
+    frame to that of the next, less than `length` where frames overlap, and `length` where `None`.
+    **Returns:** `(*batch, t, p, n, n)` with t = (f − length) / stride + 1 and p = ⌈length / n²⌉.
+    **Raises:** `ContractError` if `x` has no feature axis; `ValueError` if the last frame does not end where `x` does,
+    or for `n`, `length` or `stride` below 1.
     """
     f = x.shape[-1]
-    if length < 1 or f % length:
-        raise ValueError(f"`length` (={length}) must divide the {f} features of `x`: choose a divisor.")
-    return fold(jnp.asarray(x).reshape(*x.shape[:-1], f // length, length), n)
+    require_frames(f"the {f} features of `x`", f, length, stride)
+    if stride is None or stride == length:
+        return fold(jnp.asarray(x).reshape(*x.shape[:-1], f // length, length), n)
+    starts = np.arange(0, f - length + 1, stride)
+    return fold(_windows_at(jnp.asarray(x), starts, length, x.ndim - 1), n)
+
+
+def require_frames(whole: str, size: int, length: int, stride: int | None) -> None:
+    """Refuses frames that do not end where the features do.
+
+    **Arguments:** `whole`: what is cut, in words; `size`: its features; `length`, `stride`: as for `fold_frames`.
+    **Raises:** `ValueError` for such frames, and for sizes below 1.
+    """
+    if stride is None and (length < 1 or size % length):
+        raise ValueError(f"`length` (={length}) must divide {whole}: choose a divisor.")
+    if not 1 <= length <= size:
+        raise ValueError(f"`length` (={length}) must be from 1 to {size}, as a frame is of {whole}.")
+    if stride is not None and (stride < 1 or (size - length) % stride):
+        raise ValueError(
+            f"`stride` (={stride}) must lead from the first frame of {length} to the end of {whole}: choose a divisor "
+            f"of {size - length}."
+        )
 
 
 @contract

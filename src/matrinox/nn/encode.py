@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from matrinox.contract import AnyArray, contract
 from matrinox.functional import embed_pixels, embed_sequence, fold, fold_frames, patches, tile
+from matrinox.functional.encode import require_frames
 from matrinox.nn.linear import check_sizes
 
 
@@ -49,9 +50,11 @@ class Frames(_Encoder):
 
     Rows of an image, where `length` is its width times its channels, or moments of a signal.
 
-    **Arguments:** `n`: matrix side; `shape`: of an example; `length`: values of a step, which must divide those of an
-    example. The steps are t = values / length, and the neurons p = ⌈length / n²⌉.
-    **Raises:** `ValueError` if `n`, a size of `shape` or `length` is below 1, `shape` is empty or `length` no divisor.
+    **Arguments:** `n`: matrix side; `shape`: of an example; `length`: values of a step; `stride`: from the start of a
+    step to that of the next, less than `length` where steps overlap, and `length` where `None`. The steps are
+    t = (values − length) / stride + 1, and the neurons p = ⌈length / n²⌉.
+    **Raises:** `ValueError` if `n`, a size of `shape`, `length` or `stride` is below 1, `shape` is empty or the last
+    step does not end where the values do.
     **Source:** `functional.fold_frames`.
 
     >>> import jax.numpy as jnp
@@ -61,16 +64,14 @@ class Frames(_Encoder):
 
     shape: tuple[int, ...] = eqx.field(static=True)
     length: int = eqx.field(static=True)
+    stride: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         if not self.shape:
             raise ValueError("`shape` (=()) must name at least one axis: such as (40,) or (28, 28, 1).")
         check_sizes(length=self.length, **{f"shape[{axis}]": size for axis, size in enumerate(self.shape)})
-        if math.prod(self.shape) % self.length:
-            raise ValueError(
-                f"`length` (={self.length}) must divide the {math.prod(self.shape)} values of `shape` (={self.shape}): "
-                "choose a divisor."
-            )
+        values = math.prod(self.shape)
+        require_frames(f"the {values} values of `shape` (={self.shape})", values, self.length, self.stride)
 
     @property
     def values(self) -> int | str:
@@ -87,7 +88,7 @@ class Frames(_Encoder):
         **Raises:** `ContractError` if the trailing axes are not `shape`.
         """
         batch = x.shape[: x.ndim - len(self.shape)]
-        return fold_frames(x.reshape(*batch, math.prod(self.shape)), self.n, self.length)
+        return fold_frames(x.reshape(*batch, math.prod(self.shape)), self.n, self.length, self.stride)
 
 
 @contract
