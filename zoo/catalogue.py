@@ -62,7 +62,7 @@ _ROWS = (
         use="To see that a read-out of matrices is any linear map: it ends where least squares do. The goal is 0.02 "
         "less than the mean R² of scikit-learn's LinearRegression on the same 20 splits, 0.4774.",
         source="Efron, Hastie, Johnstone and Tibshirani 2004, as scikit-learn has it.",
-        limits="The ten features as scikit-learn gives them; linear in each, it leaves half of the variance unexplained.",
+        limits="The ten features as scikit-learn gives them; linear in each, it leaves half of the variance open.",
     ),
     Entry(
         name="mlp-3-breast-cancer",
@@ -157,7 +157,7 @@ _ROWS = (
         summary="A causal transformer of 2 × 2 matrix neurons that writes like Shakespeare, character by character.",
         goal=1.8,
         use="To generate text on a laptop, and to see how a language model of matrix neurons is trained in minutes.",
-        source="Karpathy, nanoGPT and char-rnn: tinyshakespeare, its split, and the recipe for a CPU to compare with (1.88).",
+        source="Karpathy, char-rnn and nanoGPT, whose split it is; its recipe for a CPU comes to 1.88.",
         limits="It knows the 65 characters of its text and the 64 before the next; its words are often none.",
     ),
 )
