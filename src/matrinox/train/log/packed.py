@@ -10,9 +10,6 @@ from jaxtyping import Shaped
 
 from matrinox.contract import AnyArray, contract
 
-# A text is written once and kept. Class numbers repeat no pattern, so that to code each alone takes the least.
-_HARD = {"level": 9, "strategy": zlib.Z_FILTERED}
-
 
 @contract
 def pack(array: Shaped[AnyArray, "..."]) -> str:
@@ -36,7 +33,8 @@ def pack(array: Shaped[AnyArray, "..."]) -> str:
         kind = np.dtype(np.float32)
     kind = kind.newbyteorder("<")
     shape = ",".join(map(str, values.shape))
-    squeeze = zlib.compressobj(**_HARD)
+    # Class numbers repeat no pattern, so that to code each alone takes the least.
+    squeeze = zlib.compressobj(level=9, strategy=zlib.Z_FILTERED)
     data = squeeze.compress(np.ascontiguousarray(values, kind).tobytes()) + squeeze.flush()
     return f"{kind.str[1:]}[{shape}]:{base64.b64encode(data).decode()}"
 
