@@ -36,8 +36,8 @@ class TransformerConfig:
     vocabulary: int | None = field(default=None, metadata={"min": 1, "max": 2**20})
     n: int = field(default=3, metadata={"min": 1, "max": 64})
     p: int = field(default=8, metadata={"min": 1, "max": 65536})
-    layers: int = field(default=4, metadata={"min": 1, "max": 1024})
-    heads: int = field(default=4, metadata={"min": 1, "max": 65536})
+    layers: int = field(default=3, metadata={"min": 1, "max": 1024})
+    heads: int = field(default=2, metadata={"min": 1, "max": 65536})
     hidden: int = field(default=16, metadata={"min": 1, "max": 2**20})
     position: Literal["learned", "rotary"] | None = "learned"
     causal: bool = False
@@ -164,7 +164,7 @@ PRESETS: Mapping[str, TransformerConfig] = MappingProxyType(
         "transformer-xor": TransformerConfig(
             shape=(7, 3, 2, 2), n=2, p=8, layers=2, heads=2, hidden=16, position=None, classes=2
         ),
-        "vit-digits": TransformerConfig(shape=(8, 8, 1), n=3, p=8, layers=4, heads=4, hidden=16),
+        "vit-digits": TransformerConfig(),
         "gpt-shakespeare": TransformerConfig(
             shape=(64,),
             vocabulary=65,
