@@ -165,12 +165,35 @@ def count_products(equations):
 
 
 @pytest.mark.parametrize(("name", "products"), [("rnn", 1), ("lstm", 1), ("gru after", 1), ("gru", 2)])
-def test_the_input_part_of_all_gates_is_one_product_outside_the_loop(name, products):
+def test_of_few_examples_the_input_part_of_all_gates_is_one_product_outside_the_loop(name, products):
     """Inside is the hidden part alone; a GRU's candidate, whose product waits for the reset gate, is the second."""
     kind, options = CELLS[name]
     layer, x = Recurrent(build(kind, **options)), sequence(3)
     assert count_products(outside(layer, x)) == 1
     assert count_products(inside(layer, x)) == products
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru after", "gru"])
+def test_many_examples_take_the_input_part_in_the_loop_and_give_what_each_gives_alone(x64, name):
+    kind, options = CELLS[name]
+    layer, x, lengths = Recurrent(build(kind, **options)), sequence(16), jnp.arange(16) % (T + 1)
+    assert count_products(outside(layer, x)) == 0
+
+    def loss(layer_x, run):
+        layer, x = layer_x
+        return jnp.sum(jnp.sin(run(lambda x, lengths: layer(x, lengths=lengths))(x, lengths)))
+
+    value_and_gradient = eqx.filter_jit(eqx.filter_value_and_grad(loss))
+    many, alone = (value_and_gradient((layer, x), run) for run in (lambda call: call, jax.vmap))
+    assert_close(many, alone)
+
+
+def test_many_examples_of_half_precision_give_half_precision():
+    layer = Recurrent(build(dtype=jnp.bfloat16, use_bias=False))
+    x = sequence(16).astype(jnp.bfloat16)
+    y = layer(x)
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(float), jax.vmap(layer)(x).astype(float), atol=0.01)
 
 
 def test_a_cell_with_a_call_of_its_own_is_called_in_the_loop():

@@ -2,8 +2,9 @@
 
 Gates are fused: one `MatrixParams` holds those of all gates one after another, and one product of the concatenation
 `[h, x]` gives them all. Where the sequence is known beforehand, `input_gates` takes the part of the input out of the
-loop, and the `_advance` functions go on from there. Those take any number m of columns, `(*batch, q, n, m)`: where all
-is done by entries columns never meet, and a batch is one state of `batch · n` columns, which no step has to transpose.
+loop, or `projection` lays out its weights for it, and the `_advance` functions go on from there. Those take any number
+m of columns, `(*batch, q, n, m)`: where all is done by entries columns never meet, and a batch is one state of
+`batch · n` columns, which no step has to transpose.
 """
 
 from collections.abc import Callable, Mapping
@@ -138,8 +139,23 @@ def hidden_weights(params: MatrixParams, gates: int, *ends: int) -> tuple[Array,
     **Arguments:** `params`; `gates`: how many they hold; `ends`: the gates before which to cut it in parts.
     """
     q = params.q // gates
-    W = jnp.swapaxes(params.W[:, :q], 1, 2).reshape(params.q, params.n, -1)
-    return tuple(jnp.split(W, [q * end for end in ends]))
+    return tuple(jnp.split(_rows(params.W[:, :q]), [q * end for end in ends]))
+
+
+def projection(params: MatrixParams, gates: int, columns: int) -> Callable[[Array], Array]:
+    """`input_gates` for so many columns, `(p, n, columns)` to `(gates · q, n, columns)`, to be called within a loop.
+
+    Weight and bias are laid out here, before it, as `hidden_weights` are.
+    """
+    weight = _rows(params.W[:, params.q // gates :])
+    bias = None if params.B is None else jnp.tile(params.B, (1, 1, columns // params.n))
+
+    def project(x: Array) -> Array:
+        dtype = _dtype(params, x)
+        given = _mapped(weight, x.astype(dtype))
+        return (given if bias is None else given + widen(bias)).astype(dtype)
+
+    return project
 
 
 def works_by_entries(*activations: Activation) -> bool:
@@ -172,7 +188,7 @@ def gru_advance(
     if len(weights) == 2:
         return _gru(_split(weights, gates), carry, gates.dtype)
     q = gates.shape[-3] // 3
-    hidden = _of_hidden(weights[0], jnp.asarray(carry, gates.dtype))
+    hidden = _mapped(weights[0], jnp.asarray(carry, gates.dtype))
     given = widen(gates)
     z, r = jnp.split(sigmoid(given[..., : 2 * q, :, :] + hidden[..., : 2 * q, :, :]), 2, axis=-3)
     recalled = hidden[..., 2 * q :, :, :]
@@ -232,14 +248,19 @@ def _split(weights: tuple[Array, ...], gates: Array) -> _Product:
     given = jnp.split(gates, [len(weight) for weight in weights[:-1]], axis=-3)
 
     def product(h: Array, part: int) -> Array:
-        return _of_hidden(weights[part], h.astype(gates.dtype)) + widen(given[part])
+        return _mapped(weights[part], h.astype(gates.dtype)) + widen(given[part])
 
     return product
 
 
-def _of_hidden(weight: Array, h: Array) -> Array:
-    columns = h.reshape(*h.shape[:-3], weight.shape[-1], h.shape[-1])
-    return widen(jnp.einsum("qak,...km->...qam", weight.astype(h.dtype), columns))
+def _rows(W: AnyArray) -> Array:
+    """`(q, p, n, n)` to `(q, n, p · n)`, what makes each row of a neuron out."""
+    return jnp.swapaxes(W, 1, 2).reshape(W.shape[0], W.shape[-2], -1)
+
+
+def _mapped(weight: Array, x: Array) -> Array:
+    columns = x.reshape(*x.shape[:-3], weight.shape[-1], x.shape[-1])
+    return widen(jnp.einsum("qak,...km->...qam", weight.astype(x.dtype), columns))
 
 
 def _dtype(params: MatrixParams, x: AnyArray) -> np.dtype:

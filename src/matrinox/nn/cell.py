@@ -1,6 +1,7 @@
 """Recurrent cells: one step in time, `cell(carry, x, *, key=None) -> (carry, y)`."""
 
 import abc
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -18,6 +19,7 @@ from matrinox.functional.recurrent import (
     hidden_weights,
     input_gates,
     lstm_advance,
+    projection,
     rnn_advance,
     works_by_entries,
 )
@@ -92,6 +94,13 @@ class BaseCell(eqx.Module):
         **Raises:** `ContractError` if the trailing axes are not `(p, n, n)`.
         """
         return input_gates(self.params, x, self.gates)
+
+    def projection(self, columns: int) -> Callable[[Array], Array]:
+        """`project` for so many columns, to be called within a loop: `(p, n, columns)` to `(gates · q, n, columns)`.
+
+        **Arguments:** `columns`: n for each example.
+        """
+        return projection(self.params, self.gates, columns)
 
     @property
     def columns_apart(self) -> bool:

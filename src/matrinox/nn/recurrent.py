@@ -14,6 +14,10 @@ from matrinox.nn.base_recurrent import OneWayRecurrent, chosen, shapes_of, valid
 from matrinox.nn.cell import can_split
 from matrinox.nn.child import require_built, takes_key
 
+# So many fill a product in each step. All steps at once would not be quicker, and write, turn and read again the gates
+# of the whole sequence, which are several times as many numbers as its input.
+_MANY_COLUMNS = 32
+
 
 @contract
 class Recurrent(OneWayRecurrent):
@@ -22,7 +26,7 @@ class Recurrent(OneWayRecurrent):
     A cell is any module that is called as `cell(carry, x, *, key=None) -> (carry, y)` on a step `x` `(*batch, p, n, n)`
     and gives `y` `(*batch, q, n, n)`, with sizes `p`, `q`, `n` and `initial_carry(batch_shape, dtype)`, any tree of
     arrays with the batch axes in front. Of `RNNCell`, `GRUCell` and `LSTMCell` the input's part of all gates is one
-    product for the whole sequence, before the loop.
+    product for the whole sequence, before the loop, where the examples are few.
 
     The carry keeps the dtype that it starts with; unless it is given, that is what the cell's weights and `x` have in
     common, and at least float32, as it sums over all of time. y has the dtype that weights and `x` have in common.
@@ -99,11 +103,13 @@ def _scan(
         # Chosen away behind the cell alone, a NaN would come back through the gradient.
         steps = chosen(valid, steps, jnp.zeros_like(steps))
     split = can_split(cell)
-    weights = None
-    if split:
-        steps, weights = cell.project(steps), cell.hidden_weights
+    weights = cell.hidden_weights if split else None
     # Columns that never meet are those of one state for the whole batch: no step has to transpose.
     apart = split and cell.columns_apart
+    columns = math.prod(batch) * x.shape[-1]
+    project = cell.projection(columns) if apart and columns >= _MANY_COLUMNS else None
+    if split and project is None:
+        steps = cell.project(steps)
     if apart:
         steps, carry = _columns(steps, 1), jax.tree.map(_columns, carry)
         if valid is not None:
@@ -112,6 +118,7 @@ def _scan(
 
     def take(carry: PyTree, step: tuple[Array, Array | None, Array | None]) -> tuple[PyTree, Array]:
         x, valid, key = step
+        x = x if project is None else project(x)
         after, y = cell.advance(weights, carry, x) if split else _called(cell, carry, x, key)
         if valid is None:
             return after, y
