@@ -13,6 +13,7 @@ from matrinox.zoo.cnn import PRESETS as CNNS
 from matrinox.zoo.data import BuiltIn, Characters
 from matrinox.zoo.mlp import MLP
 from matrinox.zoo.mlp import PRESETS as MLPS
+from matrinox.zoo.rnn import PRESETS as RNNS
 from matrinox.zoo.rnn import RNN
 from matrinox.zoo.row import Entry as Entry
 from matrinox.zoo.transformer import PRESETS as TRANSFORMERS
@@ -159,6 +160,43 @@ _ROWS = (
         use="To generate text on a laptop, and to see how a language model of matrix neurons is trained in minutes.",
         source="Karpathy, char-rnn and nanoGPT, whose split it is; its recipe for a CPU comes to 1.88.",
         limits="It knows the 65 characters of its text and the 64 before the next; its words are often none.",
+    ),
+    Entry(
+        name="lstm-rows-mnist",
+        architecture=RNN,
+        config=RNNS["lstm-rows-mnist"],
+        data=BuiltIn("mnist"),
+        recipe=Recipe(
+            steps=5400,
+            batch=100,
+            steps_per_round=540,
+            augment=(Shift(pixels=1),),
+            task=Classification(label_smoothing=0.05),
+            optimiser=AdamW(learning_rate=6e-3),
+        ),
+        summary="A recurrent network of 2 × 2 matrix neurons, two layers of LSTM, that reads a digit row by row.",
+        goal=0.988,
+        use="To compare recurrent layers of matrices with others where a sequence is short, and its data well known.",
+        source="LeCun, Cortes and Burges 1998, MNIST; Hochreiter and Schmidhuber 1997, LSTM.",
+        limits="As in its data set: one digit, centred by its mass in 28 × 28 pixels, bright on dark, from 0 to 1.",
+    ),
+    Entry(
+        name="charlm-lstm",
+        architecture=RNN,
+        config=RNNS["charlm-lstm"],
+        data=Characters("tinyshakespeare", length=128),
+        recipe=Recipe(
+            steps=1200,
+            batch=32,
+            steps_per_round=150,
+            task=LanguageModelling(characters_per_token=1.0),
+            optimiser=AdamW(learning_rate=6e-3, b2=0.99),
+        ),
+        summary="A recurrent network of 2 × 2 matrix neurons, two layers of LSTM, that writes like Shakespeare.",
+        goal=1.75,
+        use="To generate text of any length from a state of fixed size, and to compare recurrence with attention.",
+        source="Karpathy 2015, char-rnn and its text; nanoGPT, whose split it is.",
+        limits="It knows the 65 characters of its text and was trained on 128 at a time; not all its words are words.",
     ),
 )
 

@@ -172,7 +172,7 @@ def _recurrent(config: RNNConfig, p: int, q: int, keys: KeyStream, name: str) ->
 PRESETS: Mapping[str, RNNConfig] = MappingProxyType(
     {
         "lstm-rows-mnist": RNNConfig(shape=(28, 28, 1), frame=28, widths=(32, 32), read="mean"),
-        "charlm-lstm": RNNConfig(shape=(64,), vocabulary=65, embedding=16, widths=(96, 96), read="each", classes=65),
+        "charlm-lstm": RNNConfig(shape=(128,), vocabulary=65, embedding=16, widths=(64, 64), read="each", classes=65),
         "scan-a5": RNNConfig(
             shape=(32,),
             vocabulary=60,
