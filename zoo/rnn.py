@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
@@ -24,19 +24,21 @@ class RNNConfig:
     """An RNN's sizes.
 
     **Arguments:** `shape`: of one input, values or tokens; `frame`: values of a step, taken in order, as those of a row
-    of an image; `vocabulary`: how many tokens there are, each of them a step, or `None` for values; `embedding`:
-    neurons of a token; `n`: side of a neuron; `cell`: what runs over the steps, `"scan"` for matrices that multiply and
-    `"mamba"` for a diagonal state space; `widths`: neurons of each layer's state; `bidirectional`: whether each layer
-    runs both ways, and gives twice as many; `transpose`: whether neurons are transposed between layers, so that columns
-    meet; `dropout`: share of entries dropped behind each layer; `read`: what the head reads, the `"last"` step, the
-    `"mean"` of the steps or `"each"` step; `head`: a `"linear"` map of all entries, or distances to `"prototypes"`;
-    `classes`.
-    **Raises:** `ValueError` for a value of another type or out of range, if `shape` or `widths` is empty, or if `frame`
-    does not divide the values.
+    of an image; `stride`: from the start of a step to that of the next, less than `frame` where steps overlap, and
+    `frame` where `None`; `vocabulary`: how many tokens there are, each of them a step, or `None` for values;
+    `embedding`: neurons of a token; `n`: side of a neuron; `cell`: what runs over the steps, `"scan"` for matrices that
+    multiply and `"mamba"` for a diagonal state space; `widths`: neurons of each layer's state; `bidirectional`: whether
+    each layer runs both ways, and gives twice as many; `transpose`: whether neurons are transposed between layers, so
+    that columns meet; `dropout`: share of entries dropped behind each layer; `read`: what the head reads, the `"last"`
+    step, the `"mean"` or `"max"` of the steps, or `"each"` step; `head`: a `"linear"` map of all entries, or distances
+    to `"prototypes"`; `classes`.
+    **Raises:** `ValueError` for a value of another type or out of range, if `shape` or `widths` is empty, or if the
+    last step does not end where the values do.
     """
 
     shape: tuple[int, ...] = field(default=(40,), metadata={"min": 1, "max": 2**20})
     frame: int = field(default=1, metadata={"min": 1, "max": 2**20})
+    stride: int | None = field(default=None, metadata={"min": 1, "max": 2**20})
     vocabulary: int | None = field(default=None, metadata={"min": 1, "max": 2**20})
     embedding: int = field(default=16, metadata={"min": 1, "max": 65536})
     n: int = field(default=2, metadata={"min": 1, "max": 64})
@@ -45,7 +47,7 @@ class RNNConfig:
     bidirectional: bool = False
     transpose: bool = True
     dropout: float = field(default=0.0, metadata={"min": 0.0, "max": 0.99})
-    read: Literal["last", "mean", "each"] = "last"
+    read: Literal["last", "mean", "max", "each"] = "last"
     head: Literal["linear", "prototypes"] = "linear"
     classes: int = field(default=10, metadata={"min": 1, "max": 2**20})
 
@@ -53,16 +55,23 @@ class RNNConfig:
         check_config(self)
         if not self.widths:
             raise ValueError(f"`widths` (={self.widths}) must hold at least one layer: such as (32,).")
-        if not self.shape or (self.vocabulary is not None and (len(self.shape) > 1 or self.frame > 1)):
+        framed = self.frame > 1 or self.stride is not None
+        if not self.shape or (self.vocabulary is not None and (len(self.shape) > 1 or framed)):
             raise ValueError(
                 f"`shape` (={self.shape}) with `frame` (={self.frame}) must be one axis or more of values, or one of "
                 "tokens, each a frame: such as (40,)."
             )
-        if math.prod(self.shape) % self.frame:
+        values = math.prod(self.shape)
+        if self.frame > values or (values - self.frame) % (self.stride or self.frame):
             raise ValueError(
-                f"`frame` (={self.frame}) must divide the {math.prod(self.shape)} values of `shape` (={self.shape}): "
-                "choose a divisor."
+                f"`frame` (={self.frame}) with `stride` (={self.stride}) must end with the {values} values of `shape` "
+                f"(={self.shape}): choose a frame that divides them, or a stride that divides those behind the first."
             )
+
+    @property
+    def steps(self) -> int:
+        """Steps of an input of values, or tokens of one."""
+        return (math.prod(self.shape) - self.frame) // (self.stride or self.frame) + 1
 
 
 _CELLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
@@ -71,6 +80,11 @@ _CELLS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "gru": partial(nn.GRUCell, reset_after=True),
         "lstm": partial(nn.LSTMCell, forget_bias=1.0),
     }
+)
+
+
+_READS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {"last": nn.LastStep, "mean": nn.GlobalAvgPool1d, "max": nn.GlobalMaxPool1d}
 )
 
 
@@ -90,13 +104,14 @@ class RNN(Architecture):
 
     def __init__(self, config: RNNConfig, *, key: PRNGKeyArray):
         keys = KeyStream(key)
+        layers: list[Callable[..., Any]]
         if config.vocabulary is None:
             p = -(-config.frame // config.n**2)
-            layers: list[Callable[..., Any]] = [nn.Frames(config.n, config.shape, config.frame)]
+            layers = [nn.Frames(config.n, config.shape, config.frame, config.stride)]
         else:
             p = config.embedding
             # A token of a scan is a rotation to multiply by, and no mirror, which training could not undo.
-            drawn = {"initializer": rotations} if config.cell == "scan" else {}
+            drawn: dict[str, Any] = {"initializer": rotations} if config.cell == "scan" else {}
             layers = [nn.Embedding(vocabulary=config.vocabulary, p=p, n=config.n, **drawn, key=keys.key("embedding"))]
         ways = 2 if config.bidirectional else 1
         for depth, (p_in, q) in enumerate(pairwise((p, *config.widths))):
@@ -106,7 +121,7 @@ class RNN(Architecture):
             if config.dropout:
                 layers.append(nn.Dropout(config.dropout))
         if config.read != "each":
-            layers.append(nn.LastStep() if config.read == "last" else nn.GlobalAvgPool1d())
+            layers.append(_READS[config.read]())
         sizes = {"p": ways * config.widths[-1], "n": config.n, "key": keys.key("read-out")}
         if config.head == "linear":
             read_out = nn.FlattenLinear(features=config.classes, **sizes)
@@ -134,7 +149,7 @@ class RNN(Architecture):
         """The axes of what is read of one input: the classes, of each step where each is read."""
         if self.config.read != "each":
             return self.config.classes
-        steps = math.prod(self.config.shape) // self.config.frame if self.config.vocabulary is None else "t"
+        steps = self.config.steps if self.config.vocabulary is None else "t"
         return f"{steps} classes={self.config.classes}"
 
     def __call__(
@@ -169,8 +184,12 @@ def _recurrent(config: RNNConfig, p: int, q: int, keys: KeyStream, name: str) ->
     return nn.Bidirectional(run("forward"), run("backward")) if config.bidirectional else run("forward")
 
 
+_MNIST1D = RNNConfig(shape=(40,), frame=8, stride=2, cell="gru", widths=(24,), bidirectional=True, read="max")
+
 PRESETS: Mapping[str, RNNConfig] = MappingProxyType(
     {
+        "gru-mnist1d": _MNIST1D,
+        "rnn-mnist1d": replace(_MNIST1D, cell="rnn"),
         "lstm-rows-mnist": RNNConfig(shape=(28, 28, 1), frame=28, widths=(32, 32), read="mean"),
         "charlm-lstm": RNNConfig(shape=(128,), vocabulary=65, embedding=16, widths=(64, 64), read="each", classes=65),
         "scan-a5": RNNConfig(

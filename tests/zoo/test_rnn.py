@@ -44,7 +44,7 @@ def lstm_in_numpy(cell, x):
     return np.stack(states, 1)
 
 
-@pytest.mark.parametrize(("read", "transpose"), [("mean", True), ("last", False)])
+@pytest.mark.parametrize(("read", "transpose"), [("mean", True), ("max", True), ("last", False)])
 def test_rnn_equals_its_formula_in_numpy(read, transpose, apply):
     """Rows of three pixels, each in one 2 × 2 matrix with a zero at the end, and two layers of LSTM."""
     model = RNN(dataclasses.replace(SMALL, read=read, transpose=transpose), key=KEY)
@@ -52,7 +52,7 @@ def test_rnn_equals_its_formula_in_numpy(read, transpose, apply):
     rows = np.pad(np.float64(IMAGES).reshape(6, 4, 3), ((0, 0), (0, 0), (0, 1))).reshape(6, 4, 1, 2, 2)
     hidden = lstm_in_numpy(first, rows)
     hidden = lstm_in_numpy(last, hidden.swapaxes(-1, -2) if transpose else hidden)
-    hidden = hidden.mean(1) if read == "mean" else hidden[:, -1]
+    hidden = {"mean": hidden.mean(1), "max": hidden.max(1), "last": hidden[:, -1]}[read]
     read_out = model.head.layers[0]
     by_hand = np.einsum("cpij,bpij->bc", np.float64(read_out.weight), hidden) + np.float64(read_out.bias)
     assert apply(model, IMAGES) == pytest.approx(by_hand, abs=1e-5)
@@ -111,6 +111,14 @@ def test_an_image_is_read_row_by_row(small, apply):
         assert bool(jnp.all(run(IMAGES)[:, :3] == run(changed)[:, :3])) == same
 
 
+def test_steps_with_a_stride_below_their_length_overlap(apply):
+    """Four steps of six values, two further each, of which a layer that runs forward has seen no later one."""
+    model = RNN(dataclasses.replace(SMALL, frame=6, stride=2, widths=(3,), read="each"), key=KEY)
+    before, after = apply(model, IMAGES), apply(model, IMAGES.at[:, 2, 2].add(1.0))
+    assert before.shape == (6, 4, 5)
+    assert [bool(jnp.all(before[:, step] == after[:, step])) for step in range(4)] == [True, True, False, False]
+
+
 def test_a_model_of_tokens_steps_as_the_whole(reader, apply):
     tokens = jax.random.randint(jax.random.key(2), (3, 6), 0, 7)
     whole = apply(reader, tokens)
@@ -161,7 +169,12 @@ def test_other_inputs_are_refused(small, reader):
         ({"widths": ()}, r"`widths` \(=\(\)\) must hold at least one layer: such as \(32,\)"),
         ({"shape": ()}, r"`shape` \(=\(\)\) with `frame` \(=3\) must be one axis or more of values, or one of tokens"),
         ({"vocabulary": 7}, r"`shape` \(=\(4, 3, 1\)\) with `frame` \(=3\) must be one axis or more of values, or one"),
-        ({"frame": 5}, r"`frame` \(=5\) must divide the 12 values of `shape` \(=\(4, 3, 1\)\): choose a divisor"),
+        (
+            {"frame": 5},
+            r"`frame` \(=5\) with `stride` \(=None\) must end with the 12 values of `shape` \(=\(4, 3, 1\)\)",
+        ),
+        ({"stride": 4}, r"`frame` \(=3\) with `stride` \(=4\) must end with the 12 values"),
+        ({"frame": 13, "stride": 1}, r"`frame` \(=13\) with `stride` \(=1\) must end with the 12 values"),
     ],
 )
 def test_sizes_that_do_not_fit_together_are_refused(change, match):
