@@ -66,7 +66,7 @@ def test_other_commands_run_on_what_the_first_one_leaves(tmp_path):
     others = [line for line in console_lines() if line and line not in CI_RUNS]
     assert others
     for line in others:
-        program, *arguments = line.split()
+        program, *arguments = shlex.split(line)
         assert program == "matrinox"
         command = [str(Path(sys.executable).parent / program), *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
