@@ -1,13 +1,15 @@
 """What a log tells of data and of models, measured rather than claimed."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from matrinox.data.examples import Examples
+from matrinox.data.examples import DataSet, Examples
 from matrinox.inspect.flops import count_flops as count_flops_of_program
 from matrinox.zoo.data import EntryData, Parts
 
@@ -49,16 +51,25 @@ def of_split(parts: Parts) -> dict[str, Any]:
 
 def extent(part: Examples) -> tuple[float, float]:
     """The least and the largest input of a part."""
-    found = [
-        (np.min(inputs), np.max(inputs))
-        for at in range(0, len(part), _AT_ONCE)
-        for inputs in [np.asarray(part.gather(jnp.arange(at, min(at + _AT_ONCE, len(part))))[0])]
-    ]
-    least, most = min(pair[0] for pair in found), max(pair[1] for pair in found)
-    return least.item(), most.item()
+    found = [(np.min(inputs), np.max(inputs)) for inputs, _ in _pieces(part)]
+    return min(least for least, _ in found).item(), max(most for _, most in found).item()
 
 
 def targets_of(part: Examples) -> np.ndarray:
     """The targets of all examples of a part."""
-    every = range(0, len(part), _AT_ONCE)
-    return np.concatenate([np.asarray(part.gather(jnp.arange(at, min(at + _AT_ONCE, len(part))))[1]) for at in every])
+    return np.concatenate([targets for _, targets in _pieces(part)])
+
+
+def _pieces(part: Examples) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All inputs and targets, in pieces where they are made when they are asked for."""
+    if isinstance(part, DataSet):
+        yield np.asarray(part.inputs), np.asarray(part.targets)
+        return
+    for at in range(0, len(part), _AT_ONCE):
+        inputs, targets = _gathered(part, jnp.arange(at, min(at + _AT_ONCE, len(part))))
+        yield np.asarray(inputs), np.asarray(targets)
+
+
+@eqx.filter_jit
+def _gathered(part: Examples, rows: Array) -> tuple[Array, Array]:
+    return part.gather(rows)

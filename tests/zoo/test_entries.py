@@ -6,6 +6,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,17 +23,27 @@ FOLDER = Path(zoo.__file__).parent
 TRAINED = [name for name, row in zoo.CATALOGUE.items() if (row.folder / "log.json").exists()]
 
 
+def own(row: zoo.Entry, seed: int) -> int:
+    """The seed of the split, one for all seeds of training where they share it: what is read once is kept."""
+    return seed if getattr(row.data, "by_seed", False) else 0
+
+
 @cache
-def split_of(data: zoo.EntryData, seed: int) -> Parts:
+def parts_of(data: zoo.EntryData, seed: int) -> Parts:
     try:
         return data.splits(seed)
     except FileNotFoundError as error:
         pytest.skip(f"the data are not here: {error}")
 
 
-def parts_of(row: zoo.Entry, seed: int) -> Parts:
-    """The parts for a seed; those that are the same for all are read once."""
-    return split_of(row.data, seed if getattr(row.data, "by_seed", False) else 0)
+@cache
+def of_split(data: zoo.EntryData, seed: int) -> dict[str, Any]:
+    return facts.of_split(parts_of(data, seed))
+
+
+@cache
+def targets_of(data: zoo.EntryData, seed: int, part: str) -> np.ndarray:
+    return facts.targets_of(getattr(parts_of(data, seed), part))
 
 
 @pytest.fixture(params=TRAINED)
@@ -57,20 +68,9 @@ def test_the_log_is_of_the_row_as_it_is_now(row, log):
 
 
 def test_the_log_is_of_the_data_as_they_are_split_today(row, log):
-    sizes = {name: len(part) for name, part in parts_of(row, log.runs[0].seed)._asdict().items()}
-    example = facts.one_example(parts_of(row, log.runs[0].seed).train)
-    assert log.data["examples"] == sizes
-    assert log.data["input"] == {"shape": list(example.shape), "dtype": example.dtype.name}
-    least, most = facts.extent(parts_of(row, log.runs[0].seed).train)
-    assert (log.runs[0].data["least"], log.runs[0].data["most"]) == (least, most)
-    hashes = {name: part.fingerprint() for name, part in parts_of(row, log.runs[0].seed)._asdict().items()}
-    assert log.runs[0].data["sha256"] == hashes
-    for run in log.runs[1:]:
-        # What is the same for all seeds is hashed once.
-        parts = parts_of(row, run.seed)
-        same = parts is parts_of(row, log.runs[0].seed)
-        due = hashes if same else {name: part.fingerprint() for name, part in parts._asdict().items()}
-        assert run.data["sha256"] == due
+    for run in log.runs:
+        assert run.data == of_split(row.data, own(row, run.seed))
+        assert log.data == facts.of_data(row.data, parts_of(row.data, own(row, run.seed)))
 
 
 def test_every_figure_of_the_card_is_made_anew_of_what_was_kept_of_each_example(row, log):
@@ -79,7 +79,7 @@ def test_every_figure_of_the_card_is_made_anew_of_what_was_kept_of_each_example(
     anew: dict[str, list[float]] = {"validation": [], "test": []}
     for run in log.runs:
         for name, score in (("validation", run.validation), ("test", run.test)):
-            figure = task.headline_of(score.unpacked(), facts.targets_of(getattr(parts_of(row, run.seed), name)))
+            figure = task.headline_of(score.unpacked(), targets_of(row.data, own(row, run.seed), name))
             assert score.figures[task.headline] == pytest.approx(figure, rel=1e-5)
             anew[name].append(figure)
     best = log.runs.index(best_run(log))
@@ -128,7 +128,7 @@ def test_the_shipped_weights_score_the_figure_of_their_card(row, log):
         *(row.name, row.data.name),
         str(card.weights.seed),
     )
-    test = parts_of(row, card.weights.seed).test
+    test = parts_of(row.data, own(row, card.weights.seed)).test
     assert header.notes["test_sha256"] == card.weights.data_sha256["test"] == test.fingerprint()
     seen = evaluate(model, test, task, records=True)
     kept = best_run(log).test.unpacked()
@@ -170,7 +170,7 @@ def test_a_pixels_shift_is_misread_as_the_limits_say():
     """On the validation part, over the eight neighbouring places: mlp-digits often, cnn-digits rarely."""
     wrong = {}
     for name in ("mlp-digits", "cnn-digits"):
-        model, examples = zoo.load(name), parts_of(zoo.entry(name), 0).validation
+        model, examples = zoo.load(name), parts_of(zoo.entry(name).data, 0).validation
         inputs, targets = examples.gather(np.arange(len(examples)))
         padded = np.pad(np.asarray(inputs).reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
         shifted = [padded[:, y : y + 8, x : x + 8] for y in range(3) for x in range(3) if (y, x) != (1, 1)]

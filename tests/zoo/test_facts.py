@@ -25,6 +25,9 @@ def test_extent_and_targets_are_of_all_examples_however_many():
     data = DataSet(inputs, np.arange(9_000))
     assert facts.extent(data) == (-66.0, 77.0)
     assert facts.targets_of(data).tolist() == list(range(9_000))
+    windows = TokenWindows(np.arange(9_000), 2)
+    assert facts.extent(windows) == (0, 8_998)
+    assert facts.targets_of(windows).tolist() == [[i + 1, i + 2] for i in range(8_998)]
 
 
 def test_what_is_the_same_for_all_seeds_and_what_is_a_seeds_own():
