@@ -30,7 +30,7 @@ def test_a_model_that_calls_its_layers_alone_is_its_layers():
 
 def test_a_model_of_the_zoo_is_its_layers_in_inference():
     for model in (
-        zoo.CNN(zoo.CNNConfig(height=4, width=4, n=2, stages=((2,),), dropout=0.1), key=jax.random.key(0)),
+        zoo.CNN(zoo.CNNConfig(shape=(4, 4, 1), n=2, stages=((2,),), dropout=0.1), key=jax.random.key(0)),
         zoo.MLP(zoo.MLPConfig(features=4, n=2, widths=(2,)), key=jax.random.key(0)),
     ):
         name, chain = chain_of(model)

@@ -40,7 +40,7 @@ def test_from_numbers_to_numbers_it_is_the_same_function(m, end, draw, drawn):
 
 
 def test_a_model_of_the_zoo_keeps_its_function(draw, drawn):
-    config = zoo.CNNConfig(height=4, width=4, n=1, stages=((2,),), classes=3, encoder="neighbourhoods")
+    config = zoo.CNNConfig(shape=(4, 4, 1), n=1, stages=((2,),), classes=3, encoder="neighbourhoods")
     model = drawn(lambda: zoo.CNN(config, key=KEY))
     x = draw(2, *model.input_shape)
     lifted = lift(model, 2)

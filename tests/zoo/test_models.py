@@ -74,7 +74,7 @@ def test_create_names_the_nearest_of_an_unknown_field_or_entry():
         ("cnn-digits", {"n": 2.5}, "`CNNConfig.n` is 2.5, not an integer"),
         ("cnn-digits", {"n": "2"}, "`CNNConfig.n` is '2', not an integer"),
         ("cnn-digits", {"kernel": 0}, r"`CNNConfig.kernel` \(=0\) must be at least 1"),
-        ("cnn-digits", {"height": -8}, r"`CNNConfig.height` \(=-8\) must be at least 1"),
+        ("cnn-digits", {"n": -1}, r"`CNNConfig.n` \(=-1\) must be at least 1"),
         ("cnn-digits", {"encoder": "patch"}, "`CNNConfig.encoder` is 'patch', not one of .*: did you mean 'patches'"),
         ("cnn-digits", {"stages": ((8,), (0,))}, r"`CNNConfig.stages\[1\]\[0\]` \(=0\) must be at least 1"),
         ("cnn-digits", {"stages": [[8]]}, r"`CNNConfig.stages` is \[\[8\]\]: a config holds .* tuples"),
