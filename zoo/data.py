@@ -115,14 +115,14 @@ class Xor(EntryData):
     def split(self) -> str:
         """How the parts are made, in words."""
         return (
-            "262144 examples to train on, 10000 for validation, 20000 for test, each part drawn from a seed of its "
+            "262144 examples to train on, 10000 for validation, 100000 for test, each part drawn from a seed of its "
             "own; the same for every seed of training"
         )
 
     def splits(self, seed: int) -> Parts:
         """The parts, the same for every seed of training."""
         del seed
-        sizes = 2**18, 10_000, 20_000
+        sizes = 2**18, 10_000, 100_000
         return Parts(*(XorTokens(size, flip=self.flip, seed=part) for part, size in enumerate(sizes)))
 
 
