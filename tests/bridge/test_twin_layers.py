@@ -76,6 +76,14 @@ def test_folds_take_the_tasks_numbers_one_by_one():
     assert rebuilt(nn.Frames(n=3, shape=(4, 5), length=5), 1, 5, KEY) == nn.Frames(n=1, shape=(4, 5), length=5)
 
 
+def test_prototypes_are_of_the_size_and_the_scale_of_the_models():
+    layer = nn.Prototypes(p=2, classes=50, n=2, scale=0.25, initializer=jax.nn.initializers.constant(3.0), key=KEY)
+    twin = rebuilt(layer, 40, 50, KEY)
+    assert (twin.p, twin.classes, twin.n) == (40, 50, 1)
+    assert jnp.exp(twin.log_scale) == pytest.approx(0.25, rel=1e-5)
+    assert spread(twin.prototypes) == pytest.approx(3, rel=0.05)
+
+
 def test_recurrent_layers_of_other_cells_are_refused():
     class Cell(nn.RNNCell):
         """One whose call may do anything."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from matrinox import nn, zoo
-from matrinox.bridge import twins
+from matrinox.bridge import scalar_twin, twins
 from matrinox.inspect import check
 
 KEY = jax.random.key(0)
@@ -127,6 +127,24 @@ def test_convolutions_norms_heads_and_embeddings_have_twins():
     )
     assert twins(chain(words[0]), (), key=KEY).model.flops == 0
     assert twins(words, (), key=KEY).same_state.parameters == 5 * 8 + 8 * 3 + 3
+
+
+def test_recurrent_layers_both_ways_have_twins():
+    cells = [nn.LSTMCell(p=1, q=2, n=2, forget_bias=1.0, initializer=zeros, key=KEY) for _ in range(2)]
+    both = nn.Bidirectional(nn.Recurrent(cells[0]), nn.Recurrent(cells[1], reverse=True))
+    head = nn.FlattenLinear(p=4, features=3, n=2, initializer=zeros, key=KEY)
+    found = twins(chain(nn.Frames(2, (6,), 3), both, nn.LastStep(), head), (6,), key=KEY)
+    # Two ways of 4 gates from 8 numbers and 3 to 8, and the read-out of both.
+    assert found.same_state.widths == (16,)
+    assert found.same_state.parameters == 2 * 4 * 8 * (8 + 3 + 1) + 16 * 3 + 3
+    assert found.model.state == found.same_state.state == 2 * 16
+    assert all(width % 2 == 0 for twin in (found.same_parameters, found.same_flops) for width in twin.widths)
+
+
+def test_one_twin_is_that_of_the_three(of_an_mlp):
+    model = of_an_mlp.model.model
+    for kind in ("parameters", "flops", "state"):
+        assert counted(scalar_twin(model, kind, (15,), key=KEY)) == counted(getattr(of_an_mlp, f"same_{kind}"))
 
 
 def test_a_stateful_chain_is_counted_without_its_statistics():

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array
 from jaxtyping import PRNGKeyArray
 
 from matrinox import nn
@@ -18,7 +17,7 @@ from matrinox.initializers import Initializer, variance_scaling
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 ENCODERS = (*OF_TASKS, EntriesEncoder, SpreadEncoder)
-HEADS = (nn.ClassificationHead, nn.RegressionHead, nn.FlattenLinear)
+HEADS = (nn.ClassificationHead, nn.RegressionHead, nn.FlattenLinear, nn.Prototypes)
 RECURRENT = (nn.Recurrent, nn.Bidirectional, nn.StackedRecurrent, nn.MatrixScan)
 MAPS = (nn.Dense, *CONVS, nn.Embedding, *RECURRENT)
 NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.InstanceNorm, nn.BatchNorm)
@@ -94,7 +93,7 @@ def _size(W: Any) -> float:
     return math.sqrt(np.mean(np.square(np.asarray(W, np.float64))))
 
 
-def _like(W: Array, inputs: int) -> Initializer:
+def _like(W: Any, inputs: int) -> Initializer:
     """An initializer of the gain that a weight has, of which so many entries meet an output."""
     gain = _size(W) * math.sqrt(inputs)
     return variance_scaling(gain) if gain > 0 else jax.nn.initializers.zeros
@@ -143,12 +142,13 @@ def _recurrent(layer: Any, p: int, q: int, key: PRNGKeyArray) -> Any:
 
 
 def _cell(cell: Any, p: int, q: int, key: PRNGKeyArray) -> Any:
-    of_hidden, of_input = cell.weight[:, : cell.q], cell.weight[:, cell.q :]
+    # Cut by NumPy: while a model is traced, JAX would give no numbers.
+    of_hidden, of_input = np.split(np.asarray(cell.weight), [cell.q], axis=1)
     options = {name: getattr(cell, name) for name in _CELL_OPTIONS[type(cell)]}
     options |= {"initializer": _like(of_input, cell.p * cell.n), "use_bias": cell.bias is not None}
     options |= {"hidden_initializer": _like(of_hidden, cell.q * cell.n), "dtype": cell.weight.dtype}
     if isinstance(cell, nn.LSTMCell) and cell.bias is not None:
-        options["forget_bias"] = float(np.mean(np.asarray(cell.bias[cell.q : 2 * cell.q], np.float64)))
+        options["forget_bias"] = float(np.mean(np.asarray(cell.bias, np.float64)[cell.q : 2 * cell.q]))
     # Gates of 1×1 matrices multiply as numbers, whatever those of the model do.
     return type(cell)(p, q, 1, **options, key=key)
 
@@ -182,6 +182,10 @@ def _head(layer: Any, p: int, key: PRNGKeyArray) -> Any:
         inputs = layer.weight.size // layer.features
         options = {"use_bias": layer.bias is not None, "initializer": _like(layer.weight, inputs)}
         return nn.FlattenLinear(p, layer.features, 1, **options, dtype=layer.weight.dtype, key=key)
+    if isinstance(layer, nn.Prototypes):
+        scale = float(np.exp(np.mean(np.asarray(layer.log_scale, np.float64))))
+        options = {"scale": scale, "initializer": jax.nn.initializers.normal(_size(layer.prototypes))}
+        return nn.Prototypes(p, layer.classes, 1, **options, dtype=layer.prototypes.dtype, key=key)
     dense = layer.dense
     options = {"use_bias": dense.bias is not None, "initializer": _own(dense), "dtype": dense.weight.dtype}
     return type(layer)(p, dense.q, 1, read=layer.read, **options, key=key)
