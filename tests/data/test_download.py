@@ -95,6 +95,13 @@ def test_the_folder_of_data_comes_before_the_cache(cache, server, tmp_path, monk
     assert files_of(holding(), download=False) == (tmp_path / "own" / "set.bin",)
 
 
+def test_the_cache_is_not_looked_for_where_the_folder_of_data_has_the_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("MATRINOX_DATA", str(tmp_path))
+    (tmp_path / "set.bin").write_bytes(b"a copy")
+    monkeypatch.setattr("matrinox.data.download.cache_folder", lambda: pytest.fail("the cache was looked for"))
+    assert files_of(holding(), download=False) == (tmp_path / "set.bin",)
+
+
 def test_a_form_counts_only_with_all_its_files(cache):
     cache.mkdir()
     whole = Holding("noise", (("a", "b"), ("c",)), "bytes")

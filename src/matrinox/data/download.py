@@ -50,8 +50,10 @@ def files_of(holding: Holding, *, download: bool) -> tuple[Path, ...]:
     **Raises:** `FileNotFoundError`, with every way to get them, if there are none; `NotADirectoryError` as
     `data_folder`.
     """
-    for folder in filter(None, (data_folder(), cache_folder())):
-        for form in holding.forms:
+    # The cache only where it is needed: pooch, which knows the platform's, is slow to import, and warns in notebooks.
+    for find in (data_folder, cache_folder):
+        folder = find()
+        for form in holding.forms if folder else ():
             paths = tuple(folder / file for file in form)
             if all(path.is_file() for path in paths):
                 return paths
