@@ -49,6 +49,15 @@ def test_the_seeds_of_a_log_lie_over_one_another_in_colours_that_a_legend_names(
     assert len(set(colors)) == 2
 
 
+def test_only_what_was_logged_has_a_panel_and_the_legend_goes_by_runs(runs):
+    kept = ("step", "loss", "validation_loss", "validation_accuracy")
+    two = [dataclasses.replace(run, rounds={name: run.rounds[name] for name in kept}) for run in runs[:1] * 2]
+    figure = plot_runs(two)
+    assert [ax.get_title() for ax in figure.axes] == ["loss", "accuracy"]
+    drawn = [line.get_color() for line in figure.axes[1].lines if line.get_linestyle() == "-"]
+    assert [line.get_color() for line in figure.legends[0].get_lines()] == drawn
+
+
 def test_runs_apart_have_a_row_each(runs):
     assert len(plot_runs(runs).axes) == 3
     figure = plot_runs(runs, apart=True)
