@@ -241,6 +241,7 @@ def example_arguments() -> dict[str, dict[str, Any]]:
     state = train.TrainState.start(Scores(jnp.ones((2, 3))), optimiser, key=jax.random.key(0))
     examples |= {
         "data.shift_images": {"key": jax.random.key(0), "images": jnp.ones((5, 8, 8, 1)), "pixels": 1},
+        "data.shear_images": {"key": jax.random.key(0), "images": jnp.ones((5, 8, 8, 1))},
         "data.crop_images": {"key": jax.random.key(0), "images": jnp.ones((5, 8, 8, 1)), "size": 4},
         "data.flip_images": {"key": jax.random.key(0), "images": jnp.ones((5, 8, 8, 1))},
         "data.cutout_images": {"key": jax.random.key(0), "images": jnp.ones((5, 8, 8, 1)), "size": 3},

@@ -9,10 +9,10 @@
 - Minibatches: `RowLoader`, `StreamLoader`, `prefetch`, `minibatches`; one's own: `Loader`, `Batch`.
 - Parts: `split`, `split_random`, `split_in_order`, `split_by_group`, `split_rows`, `folds`, `Splits`, `SplitRows`,
   `Fold`.
-- Inputs: `Normalize`; augmentations of images `Shift`, `Flip`, `Crop`, `Cutout`, of signals `Roll`, `Stretch`,
-  `Tilt`, `Gain`, of neurons `Rotation`, of any inputs `Noise`; `augmented`, `Augmentation`, `two_views`; the same as
-  functions `shift_images`, `flip_images`, `crop_images`, `cutout_images`, `roll_signals`, `stretch_signals`,
-  `tilt_signals`, `scale_signals`, `rotate_neurons`, `add_noise`.
+- Inputs: `Normalize`; augmentations of images `Shift`, `Shear`, `Flip`, `Crop`, `Cutout`, of signals `Roll`,
+  `Stretch`, `Tilt`, `Gain`, of neurons `Rotation`, of any inputs `Noise`; `augmented`, `Augmentation`, `two_views`; the
+  same as functions `shift_images`, `shear_images`, `flip_images`, `crop_images`, `cutout_images`, `roll_signals`,
+  `stretch_signals`, `tilt_signals`, `scale_signals`, `rotate_neurons`, `add_noise`.
 - Masks: `RandomMask`, `BlockMask`, `PeriodicMask`, `PrefixMask`, `Mask`, `masked_sample`; the same as functions
   `random_mask`, `block_mask`, `periodic_mask`, `prefix_mask`, `spread_mask`, `patch_grid`, `vector_prefix`.
 - Text: `CharTokenizer`, `ByteTokenizer`, `BPETokenizer`, `Tokenizer`, `load_tokenizer`, `TokenWindows`, `split_text`,
@@ -27,6 +27,7 @@ from matrinox.data.augment import Gain as Gain
 from matrinox.data.augment import Noise as Noise
 from matrinox.data.augment import Roll as Roll
 from matrinox.data.augment import Rotation as Rotation
+from matrinox.data.augment import Shear as Shear
 from matrinox.data.augment import Shift as Shift
 from matrinox.data.augment import Stretch as Stretch
 from matrinox.data.augment import Tilt as Tilt
@@ -38,6 +39,7 @@ from matrinox.data.augment import flip_images as flip_images
 from matrinox.data.augment import roll_signals as roll_signals
 from matrinox.data.augment import rotate_neurons as rotate_neurons
 from matrinox.data.augment import scale_signals as scale_signals
+from matrinox.data.augment import shear_images as shear_images
 from matrinox.data.augment import shift_images as shift_images
 from matrinox.data.augment import stretch_signals as stretch_signals
 from matrinox.data.augment import tilt_signals as tilt_signals

@@ -15,6 +15,8 @@ from matrinox.data.augment.noise import Noise as Noise
 from matrinox.data.augment.noise import add_noise as add_noise
 from matrinox.data.augment.rotation import Rotation as Rotation
 from matrinox.data.augment.rotation import rotate_neurons as rotate_neurons
+from matrinox.data.augment.shear import Shear as Shear
+from matrinox.data.augment.shear import shear_images as shear_images
 from matrinox.data.augment.signals import Gain as Gain
 from matrinox.data.augment.signals import Roll as Roll
 from matrinox.data.augment.signals import Stretch as Stretch
