@@ -196,5 +196,10 @@ def _block(config: CNNConfig, p: int, q: int, stride: int, *, key: PRNGKeyArray)
     )
 
 
-PRESETS: Mapping[str, CNNConfig] = MappingProxyType({"cnn-digits": CNNConfig()})
+PRESETS: Mapping[str, CNNConfig] = MappingProxyType(
+    {
+        "cnn-digits": CNNConfig(),
+        "cnn1d-mnist1d": CNNConfig(shape=(40,), stages=((16,), (24,), (32,)), kernel=5, transpose=True, read="max"),
+    }
+)
 """Config by the name of the entry."""
