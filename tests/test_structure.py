@@ -110,6 +110,7 @@ def test_the_wheel_holds_the_files_of_the_tree(distributions):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == shipped_files()
+    assert wheel.stat().st_size < 40 * 2**20
 
 
 @pytest.mark.slow
