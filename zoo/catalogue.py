@@ -272,7 +272,7 @@ _ROWS = (
         goal=0.93,
         use="To compare recurrent cells of matrices, as the smallest: it trains in half a minute.",
         source="Greydanus and Kobak 2020, MNIST-1D, arXiv 2011.14439; Schuster and Paliwal 1997, both ways.",
-        limits="As cnn1d-mnist1d; what it reads of a place it has seen all of the signal for, so it cannot go by steps.",
+        limits="As cnn1d-mnist1d. It reads both ways: it needs the whole signal, and cannot go step by step.",
     ),
 )
 
