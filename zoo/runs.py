@@ -15,7 +15,8 @@ import equinox as eqx
 import jax
 
 from matrinox import io
-from matrinox.bridge import ScalarTwin, TwinKind, scalar_twin
+from matrinox.bridge import ScalarTwin, scalar_twin
+from matrinox.bridge.twinning import TwinKind
 from matrinox.contract import contract
 from matrinox.io.atomic import write_atomically
 from matrinox.train import (

@@ -135,6 +135,14 @@ def test_a_second_ctrl_c_while_the_file_is_scored_tells_of_the_file(tmp_path, mo
     assert file.exists()
 
 
+def test_a_scalar_twin_is_trained_into_a_folder_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "mlp-digits", "--steps", "2", "--twin", "parameters"]) == 0
+    assert "mlp-digits, scalar twin of the same parameters, seed 0" in capsys.readouterr().out
+    log = read_log(tmp_path / "runs" / "mlp-digits-twin-parameters" / "log.json")
+    assert (log.kind, log.architecture) == ("parameters", "ScalarTwin")
+
+
 def test_a_folder_that_cannot_be_made_is_one_line_and_status_1(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert cli.main(["train", "mlp-digits", "--out", str(tmp_path / "file")]) == 1

@@ -4,11 +4,10 @@ from matrinox.bridge.equinox_in import from_equinox
 from matrinox.bridge.equinox_out import to_equinox
 from matrinox.bridge.lifting import lift
 from matrinox.bridge.matnets_params import from_matnets, to_matnets
-from matrinox.bridge.twinning import ScalarTwin, TwinKind, Twins, scalar_twin, twins
+from matrinox.bridge.twinning import ScalarTwin, Twins, scalar_twin, twins
 
 __all__ = [
     "ScalarTwin",
-    "TwinKind",
     "Twins",
     "from_equinox",
     "from_matnets",

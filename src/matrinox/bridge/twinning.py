@@ -124,6 +124,7 @@ def scalar_twin(model: Any, kind: TwinKind, shape: tuple[int, ...] | None = None
     """One of the `twins` of a model, without the others.
 
     **Arguments:** `model`, `shape`, `key`: as for `twins`; `kind`: what the two have in common.
+    **Returns:** the twin, and what it costs.
     **Raises:** as `twins`.
 
     >>> import jax

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from matrinox.bridge import TwinKind
+from matrinox.bridge.twinning import TwinKind
 from matrinox.cli.command import Command, ModelName, Stopped, UsageError, entry_named
 from matrinox.cli.table import facts, show_table, spelt
 from matrinox.train import ask_to_stop, join_processes, show_progress
