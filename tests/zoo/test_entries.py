@@ -93,6 +93,21 @@ def test_every_figure_of_the_card_is_made_anew_of_what_was_kept_of_each_example(
     assert card.weights.validation == pytest.approx(anew["validation"][best], rel=1e-5, abs=1e-6)
 
 
+def test_twins_are_of_the_recipe_and_the_data_of_their_entry_and_their_figures_are_made_anew():
+    """None may have been run yet."""
+    for measured in read_results(FOLDER):
+        row = measured.row
+        for kind, twin in measured.twins.items():
+            assert measured.log is not None
+            assert twin.recipe_sha256 == hash_of_settings(row.recipe.described())
+            own_data = {run.seed: run.data for run in measured.log.runs}
+            assert {run.seed: run.data for run in twin.runs} == own_data
+            for run in twin.runs:
+                targets = targets_of(row.data, own(row, run.seed), "test")
+                anew = row.recipe.task.headline_of(run.test.unpacked(), targets)
+                assert run.test.figures[row.recipe.task.headline] == pytest.approx(anew, rel=1e-5), kind
+
+
 def test_all_that_a_card_tells_follows_from_row_log_and_weights(row, log):
     due = to_toml(dataclasses.asdict(make_card(row, log, row.folder / "weights.safetensors")))
     assert tomllib.loads((row.folder / "card.toml").read_text()) == tomllib.loads(due)
