@@ -6,11 +6,22 @@ from types import MappingProxyType
 from matrinox.contract import contract
 from matrinox.contract.nearest import nearest
 from matrinox.data.augment import Gain, Noise, Roll, Shift, Stretch, Tilt
-from matrinox.train import AdamW, Classification, Cosine, LanguageModelling, Momentum, Muon, Recipe, Regression
+from matrinox.train import (
+    Adam,
+    AdamW,
+    Classification,
+    Cosine,
+    LanguageModelling,
+    Momentum,
+    Muon,
+    Recipe,
+    Regression,
+    StateTracking,
+)
 from matrinox.zoo.architecture import Architecture
 from matrinox.zoo.cnn import CNN
 from matrinox.zoo.cnn import PRESETS as CNNS
-from matrinox.zoo.data import BuiltIn, Characters, Xor
+from matrinox.zoo.data import BuiltIn, Characters, Words, Xor
 from matrinox.zoo.mlp import MLP
 from matrinox.zoo.mlp import PRESETS as MLPS
 from matrinox.zoo.rnn import PRESETS as RNNS
@@ -273,6 +284,24 @@ _ROWS = (
         use="To compare recurrent cells of matrices, as the smallest: it trains in half a minute.",
         source="Greydanus and Kobak 2020, MNIST-1D, arXiv 2011.14439; Schuster and Paliwal 1997, both ways.",
         limits="As cnn1d-mnist1d. It reads both ways: it needs the whole signal, and cannot go step by step.",
+    ),
+    Entry(
+        name="scan-a5",
+        architecture=RNN,
+        config=RNNS["scan-a5"],
+        data=Words("A5"),
+        recipe=Recipe(
+            steps=1000,
+            batch=64,
+            steps_per_round=200,
+            task=StateTracking(commitment=0.1, until_wrong=True),
+            optimiser=Adam(learning_rate=0.1, clip=None, scheduler=Cosine()),
+        ),
+        summary="One scan of 3 × 3 rotations that multiplies words over the 60 elements of A5, of any length.",
+        goal=0.99,
+        use="To see what matrices that multiply can do and sums cannot: words of 32 tokens teach it to follow longer ones.",
+        source="Merrill, Petty and Sabharwal 2024 (arXiv 2404.08819), the word problem of A5; words are generated.",
+        limits="It knows one group, and takes its elements as tokens, in the order of `group_table`.",
     ),
 )
 
