@@ -12,7 +12,7 @@ import pytest
 from matrinox import freeze, nn
 from matrinox.contract import ContractError
 from matrinox.data import DataSet, minibatches
-from matrinox.train import Classification, Recipe, Stepper, Task
+from matrinox.train import AdamW, Classification, Recipe, Stepper, Task
 
 TASK = Classification()
 
@@ -274,3 +274,11 @@ def test_a_stepper_of_a_recipe_has_its_settings():
     for name in ("task", "accumulate", "precision", "average", "augment"):
         assert getattr(stepper, name) == getattr(recipe, name)
     assert dataclasses.replace(stepper) == stepper
+
+
+def test_steppers_of_equal_recipes_are_equal_so_that_the_next_run_is_not_compiled_anew():
+    one, same = (Stepper.of(Recipe(steps=3, optimiser=AdamW(learning_rate=0.1)), 3) for _ in range(2))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != Stepper.of(Recipe(steps=3, optimiser=AdamW(learning_rate=0.2)), 3)
+    assert one != Stepper.of(Recipe(steps=3, optimiser=AdamW(learning_rate=0.1)), 4)

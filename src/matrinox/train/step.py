@@ -20,6 +20,7 @@ from matrinox.data.examples import Examples
 from matrinox.nn.child import require_callable, takes_key, takes_state
 from matrinox.nn.lazy import Lazy, name_of
 from matrinox.train.freeze import Frozen
+from matrinox.train.optim import Optimiser
 from matrinox.train.precision import cast, in_bfloat16
 from matrinox.train.recipe import Recipe
 from matrinox.train.shard.placement import NOWHERE, Placement
@@ -72,7 +73,7 @@ class Stepper:
         **Arguments:** `recipe`; `steps`: of the run; `steps_per_epoch`: for schedules that change by the epoch;
         `frozen`, `placement`: as above.
         """
-        optimiser = recipe.optimiser.build(steps, steps_per_epoch=steps_per_epoch)
+        optimiser = _built(recipe.optimiser, steps, steps_per_epoch)
         if frozen is not None:
             optimiser = frozen.optimiser(optimiser)
         options = recipe.augment, recipe.accumulate, recipe.precision, recipe.average
@@ -256,6 +257,12 @@ def _require_state_taken(model: Any, state: eqx.nn.State | None) -> None:
             f"`state` is given, and the call of `model` (={_name_of(model)}) must take it: leave it out, or write "
             "`__call__(self, x, state, *, key)`."
         )
+
+
+# The same functions for the same settings, as with others the next run would be compiled anew.
+@functools.lru_cache(maxsize=32)
+def _built(optimiser: Optimiser, steps: int, steps_per_epoch: int) -> optax.GradientTransformation:
+    return optimiser.build(steps, steps_per_epoch=steps_per_epoch)
 
 
 def _name_of(model: Any) -> str:
