@@ -166,7 +166,7 @@ PRESETS: Mapping[str, TransformerConfig] = MappingProxyType(
         ),
         "vit-digits": TransformerConfig(),
         "gpt-shakespeare": TransformerConfig(
-            shape=(64,),
+            shape=(128,),
             vocabulary=65,
             n=2,
             p=32,
