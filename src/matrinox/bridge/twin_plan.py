@@ -39,7 +39,7 @@ _GIVING = (*ENCODERS, *HEADS, *MAPS)
 _BEHIND = (*HEADS, *MAPS, *_SUMS)
 _Shapes = Callable[[nn.Sequential, tuple[int, ...]], Sequence[Any]]
 # What flows: neurons of the model, how many are the task's, and how often they come in a row.
-_Flow = tuple[int, int | None, int]
+_Flow = tuple[int | None, int | None, int]
 
 
 class Step(NamedTuple):
@@ -148,8 +148,8 @@ def plan_of(chain: nn.Sequential, shape: tuple[int, ...], shapes: _Shapes) -> Pl
     sides = [step.layer.n for step in each_of(sized) if isinstance(getattr(step.layer, "n", None), int)]
     if not sides:
         raise ValueError("`model` must hold a layer of matrices: its twins are of the numbers that these are.")
-    start = Step("", None, starts or 1, None if starts else 1)
-    return Plan(sizing.in_multiples(sized), *sizing.in_multiples([start]), sides[0])
+    (start,) = sizing.in_multiples([Step("", None, starts or 1, None if starts else 1)])
+    return Plan(sizing.in_multiples(sized), start, sides[0])
 
 
 def _steps_of_chain(path: str, chain: Any) -> tuple[Step, ...]:
