@@ -132,7 +132,7 @@ _ROWS = (
             augment=(Shear(slope=0.15, pixels=1.5),),
             optimiser=Muon(learning_rate=1e-2, weight_decay=0.01, scheduler=Cosine(warmup=0.1)),
         ),
-        summary="Four convolutions of 2 × 2 matrix neurons, in fewer than 4,000 parameters, that read the digits of MNIST.",
+        summary="Four convolutions of 2 × 2 matrix neurons, in less than 4,000 parameters, for the digits of MNIST.",
         goal=0.99,
         use="To see how far a few thousand parameters go, and where memory is scarce.",
         source="LeCun, Cortes and Burges 1998, MNIST.",
@@ -151,7 +151,7 @@ _ROWS = (
             augment=(Shear(slope=0.15, pixels=1.5),),
             optimiser=Muon(learning_rate=1e-2, weight_decay=0.01, scheduler=Cosine(warmup=0.1)),
         ),
-        summary="Five convolutions of 2 × 2 matrix neurons, in fewer than 10,000 parameters, that read the digits of MNIST.",
+        summary="Five convolutions of 2 × 2 matrix neurons, in less than 10,000 parameters, for the digits of MNIST.",
         goal=0.994,
         use="To read such digits with a model that is small and good.",
         source="LeCun, Cortes and Burges 1998, MNIST.",
@@ -188,8 +188,8 @@ _ROWS = (
             steps_per_call=30,
             optimiser=Muon(learning_rate=5e-3, weight_decay=0.01, scheduler=Cosine(warmup=0.1)),
         ),
-        summary="MATNETS' MatCNN, five convolutions and three dense layers of 4 × 4 matrix neurons, narrower: 2 to 4 neurons "
-        "of a convolution for 16 to 64, and 8 to 32 of a dense layer for 32 to 128, so that it trains on one core.",
+        summary="MATNETS' MatCNN, five convolutions and three dense layers of 4 × 4 matrix neurons, narrower: convolutions "
+        "of 2 to 4 neurons for 16 to 64, and dense layers of 8 to 32 for 32 to 128, so that one core trains it.",
         goal=0.985,
         use="To compare with MATNETS: no column meets another before the head.",
         source="MATNETS 1.1.0, `examples/9_kaggle_cnn_mnist.ipynb`; LeCun, Cortes and Burges 1998, MNIST.",
@@ -377,7 +377,7 @@ _ROWS = (
                 clip=None,
                 scheduler=Cosine(),
                 # Learnt too, it would mix neurons, and turn some rotations into mirrors, which stay mirrors.
-                groups=(Group("body.layers[1].transition_proj.weight", frozen=True),),
+                groups=(Group("**.transition_proj.weight", frozen=True),),
             ),
         ),
         summary="One scan of 3 × 3 rotations that multiplies words over the 60 elements of A5, of any length.",
