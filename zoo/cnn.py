@@ -196,9 +196,15 @@ def _block(config: CNNConfig, p: int, q: int, stride: int, *, key: PRNGKeyArray)
     )
 
 
+_mnist = partial(CNNConfig, shape=(28, 28, 1), n=2, encoder="patches", down="stride", read="mean")
+
 PRESETS: Mapping[str, CNNConfig] = MappingProxyType(
     {
         "cnn-digits": CNNConfig(),
+        "cnn-mnist-4k": _mnist(stages=((4,), (5, 6), (7,)), transpose=True),
+        "cnn-mnist-10k": _mnist(stages=((6, 6), (8, 9), (10,)), transpose=True),
+        "resnet-mnist": _mnist(stages=((6,), (10,), (20,)), transpose=True, block="residual", norm="rms"),
+        "matcnn-mnist": _mnist(n=4, encoder="neighbourhoods", stages=((2,), (4,), (4, 4, 4)), dense=(32, 16, 8)),
         "cnn1d-mnist1d": CNNConfig(shape=(40,), stages=((16,), (24,), (32,)), kernel=5, transpose=True, read="max"),
     }
 )
