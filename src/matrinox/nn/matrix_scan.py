@@ -54,7 +54,9 @@ class MatrixScan(ParallelRecurrent):
     Without the second term y drifts; with it from the start all states become one. For S₃, with p = 6, a neuron for
     each element, which is I for the letter and 0 for the rest: `MatrixScan(p=6, q=1, n=3, entries=6, use_input=False,
     use_bias=False, noise=1.0, key=key)`, and 300 steps of Adam on 64 words for each of the two lengths, at a rate that
-    falls from 0.03 by half a cosine.
+    falls from 0.03 by half a cosine. Larger groups, such as A₅, are learnt from tokens that start as random rotations,
+    read out by `Prototypes` of small scales, with `train.StateTracking(commitment=0.1, until_wrong=True)`, as the zoo's
+    `scan-a5` is.
 
     **Arguments:** `p`, `q`, `n`: neurons in, neurons of the state and matrix side; `transition`: what A is; `bound`: on
     the spectral norm of a `"spectral"` A; `use_input`: whether there is a U; `initial`: the state to start from, the
