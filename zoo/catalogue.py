@@ -189,7 +189,7 @@ _ROWS = (
             optimiser=Muon(learning_rate=5e-3, weight_decay=0.01, scheduler=Cosine(warmup=0.1)),
         ),
         summary="MATNETS' MatCNN, five convolutions and three dense layers of 4 × 4 matrix neurons, narrower: "
-        "convolutions of 2 to 4 neurons for 16 to 64, and dense layers of 8 to 32 for 32 to 128, so that one core trains it.",
+        "convolutions of 2 to 4 neurons for 16 to 64, dense layers of 8 to 32 for 32 to 128, to train on one core.",
         goal=0.985,
         use="To compare with MATNETS: no column meets another before the head.",
         source="MATNETS 1.1.0, `examples/9_kaggle_cnn_mnist.ipynb`; LeCun, Cortes and Burges 1998, MNIST.",

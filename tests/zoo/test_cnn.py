@@ -1,6 +1,7 @@
 """Convolutional networks."""
 
 import dataclasses
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 from jax import lax
 
-from matrinox import io
+from matrinox import io, nn
 from matrinox.contract import ContractError
 from matrinox.zoo import CNN, CNNConfig
+from matrinox.zoo.cnn import PRESETS
 
 SMALL = CNNConfig(shape=(6, 4, 2), n=2, stages=((3,),), classes=5)
 SIGNAL = CNNConfig(shape=(12,), n=2, stages=((3,), (2,)), kernel=5, transpose=True, read="max", classes=5)
@@ -63,6 +65,22 @@ def test_two_strided_layers_read_by_their_mean_equal_an_ordinary_network_at_n_1(
 
     assert model.config.map_size == (3, 2)
     assert apply(model, x) == pytest.approx(np.asarray(ordinary(x)), abs=1e-5)
+
+
+@pytest.mark.parametrize(("name", "most"), [("cnn-mnist-4k", 4_000), ("cnn-mnist-10k", 10_000)])
+def test_small_networks_have_no_more_parameters_than_their_names_say(name, most, parameters_of):
+    config = PRESETS[name]
+    widths = [1, *(q for stage in config.stages for q in stage)]
+    sizes = [(q, p, 9) for p, q in pairwise(widths)] + [(10, widths[-1], 1)]
+    by_hand = sum(q * p * area * 4 + q * 4 for q, p, area in sizes)
+    assert parameters_of(CNN, config) == by_hand <= most
+
+
+def test_matcnn_has_five_convolutions_of_which_two_halve_the_image_and_three_dense_layers():
+    model = eqx.filter_eval_shape(lambda key: CNN(PRESETS["matcnn-mnist"], key=key), jax.random.key(0))
+    blocks = [layer.layers[0] for layer in model.body.layers if isinstance(layer, nn.ConvNormAct)]
+    assert [(conv.n, conv.kernel, conv.stride) for conv in blocks] == [(4, (3, 3), (s, s)) for s in (1, 2, 2, 1, 1)]
+    assert sum(isinstance(layer, nn.Dense) for layer in model.body.layers) == 3
 
 
 @pytest.mark.parametrize("config", [SMALL, SIGNAL, RESIDUAL, DENSE], ids=["small", "signal", "residual", "dense"])
