@@ -50,7 +50,7 @@ class CNNConfig:
     block: Literal["plain", "residual"] = "plain"
     kernel: int = field(default=3, metadata={"min": 1, "max": 63})
     down: Literal["max", "stride"] = "max"
-    norm: Literal["layer", "rms", "group"] | None = None
+    norm: Literal["rms"] | None = None
     transpose: bool = False
     read: Literal["map", "mean", "max"] = "map"
     dense: tuple[int, ...] = field(default=(), metadata={"min": 1, "max": 65536})
