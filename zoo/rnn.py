@@ -184,12 +184,12 @@ def _recurrent(config: RNNConfig, p: int, q: int, keys: KeyStream, name: str) ->
     return nn.Bidirectional(run("forward"), run("backward")) if config.bidirectional else run("forward")
 
 
-_MNIST1D = RNNConfig(shape=(40,), frame=8, stride=2, cell="gru", widths=(24,), bidirectional=True, read="max")
+_MNIST1D = RNNConfig(shape=(40,), frame=8, stride=2, cell="gru", widths=(16, 16), bidirectional=True, read="max")
 
 PRESETS: Mapping[str, RNNConfig] = MappingProxyType(
     {
         "gru-mnist1d": _MNIST1D,
-        "rnn-mnist1d": replace(_MNIST1D, cell="rnn"),
+        "rnn-mnist1d": replace(_MNIST1D, cell="rnn", widths=(24,)),
         "lstm-rows-mnist": RNNConfig(shape=(28, 28, 1), frame=28, widths=(32, 32), read="mean"),
         "charlm-lstm": RNNConfig(shape=(128,), vocabulary=65, embedding=16, widths=(64, 64), read="each", classes=65),
         "scan-a5": RNNConfig(
