@@ -47,10 +47,10 @@ def test_rivals_have_the_parameters_and_the_words_of_the_entry_and_no_matrices(r
 
 def test_what_is_published_is_read_again_and_drawn(tmp_path, rivals):
     names = [lengths.NAME, *rivals]
-    for number, name in enumerate(names):
-        config = dataclasses.replace(rivals["gru-a5"].config, embedding=1, widths=(1 + number,))
+    model = RNN(dataclasses.replace(rivals["gru-a5"].config, embedding=1, widths=(1,)), key=KEY)
+    for size, name in enumerate(names, start=1):
         (tmp_path / name).mkdir()
-        io.save(tmp_path / name / "model.safetensors", RNN(config, key=KEY))
+        io.save(tmp_path / name / "model.safetensors", jax.tree.map(lambda leaf, size=size: size * leaf, model))
     runs = {name: [tmp_path / name] * 2 for name in names}
     lengths.publish_lengths(runs, folder=tmp_path, lengths=(1, 3), words=40)
     measured = lengths.read_lengths(tmp_path)
