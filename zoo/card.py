@@ -11,7 +11,6 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from matrinox import io
 from matrinox.io.atomic import write_atomically
 from matrinox.train.log import Run, RunLog
 from matrinox.train.log.plain import from_plain
@@ -183,7 +182,8 @@ def make_card(row: Entry, log: RunLog, weights: str | os.PathLike[str]) -> Card:
     figures = Figures.of(log, task.headline)
     given = log.data["input"]
     example = jax.ShapeDtypeStruct(given["shape"], given["dtype"])
-    answer = eqx.filter_eval_shape(eqx.nn.inference_mode(io.load(weights, row.architecture)), example)
+    model = eqx.filter_eval_shape(row.architecture, row.config, key=jax.random.key(0))
+    answer = eqx.filter_eval_shape(eqx.nn.inference_mode(model), example)
     least, most = (choose(run.data[which] for run in log.runs) for choose, which in ((min, "least"), (max, "most")))
     return Card(
         name=log.name,
@@ -226,12 +226,20 @@ def _given(table: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _given(value) if isinstance(value, Mapping) else value for name, value in given.items()}
 
 
+def card_text(card: Card) -> str:
+    """A card as TOML.
+
+    **Raises:** `TypeError` for a value that TOML has no form for.
+    """
+    return to_toml(dataclasses.asdict(card))
+
+
 def write_card(path: str | os.PathLike[str], card: Card) -> None:
     """Writes a card as TOML, atomically.
 
     **Raises:** `OSError` if it cannot be written; `TypeError` for a value that TOML has no form for.
     """
-    write_atomically(path, [to_toml(dataclasses.asdict(card)).encode()])
+    write_atomically(path, [card_text(card).encode()])
 
 
 def read_card(path: str | os.PathLike[str]) -> Card:

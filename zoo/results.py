@@ -1,4 +1,4 @@
-"""What was measured, as tables: `results.csv`, and `README.md` beside it, built from the committed logs alone."""
+"""What was measured, as tables and cards: `results.csv`, `README.md`, each `card.toml`, of the committed logs alone."""
 
 import csv
 import hashlib
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 from matrinox.io.atomic import write_atomically
 from matrinox.train.log import Run, RunLog, read_log
 from matrinox.zoo import pictures
-from matrinox.zoo.card import Metric, best_run
+from matrinox.zoo.card import Metric, best_run, card_text, make_card
 from matrinox.zoo.catalogue import CATALOGUE
 from matrinox.zoo.row import Entry
 
@@ -56,12 +57,15 @@ matrinox eval NAME                              # the shipped weights on their d
 
 @dataclass(frozen=True)
 class Measured:
-    """An entry and what was run of it: its log, if there is one, and those of its scalar twins by their kind."""
+    """An entry and what was run of it: its log, if there is one, and those of its scalar twins by their kind; the files
+    of all these logs, and that of the shipped weights.
+    """
 
     row: Entry
     log: RunLog | None
     twins: Mapping[str, RunLog]
     files: Sequence[Path]
+    weights: Path
 
     @property
     def logs(self) -> list[RunLog]:
@@ -92,7 +96,7 @@ def _measured(row: Entry, folder: Path) -> Measured:
             raise ValueError(
                 f"{str(found[kind])!r} is the log of {log.name!r}, {log.kind}, and must be of {row.name!r}, {kind}."
             )
-    return Measured(row, logs.pop("matrix", None), logs, tuple(found.values()))
+    return Measured(row, logs.pop("matrix", None), logs, tuple(found.values()), folder / "weights.safetensors")
 
 
 def stale(folder: Path, measured: Sequence[Measured]) -> list[str]:
@@ -100,8 +104,12 @@ def stale(folder: Path, measured: Sequence[Measured]) -> list[str]:
 
     **Raises:** `ImportError`, naming the extra, without what reads pictures.
     """
-    texts = [name for name, text in tables(measured).items() if _bytes_of(folder / name) != text.encode()]
-    return texts + [name for name, (sha256, _) in _pictures(measured).items() if not _is_of(folder / name, sha256)]
+    return _stale(folder, tables(measured), _pictures(measured))
+
+
+def _stale(folder: Path, texts: Mapping[str, str], drawn: Mapping[str, tuple[str, Any]]) -> list[str]:
+    names = [name for name, text in texts.items() if _bytes_of(folder / name) != text.encode()]
+    return names + [name for name, (sha256, _) in drawn.items() if not _is_of(folder / name, sha256)]
 
 
 def write_results(folder: Path, measured: Sequence[Measured]) -> list[str]:
@@ -110,15 +118,21 @@ def write_results(folder: Path, measured: Sequence[Measured]) -> list[str]:
     **Returns:** which, by their path in the folder.
     **Raises:** `OSError` if one cannot be written; `ImportError`, naming the extra, without what draws.
     """
-    names, texts, drawn = stale(folder, measured), tables(measured), _pictures(measured)
+    texts, drawn = tables(measured), _pictures(measured)
+    names = _stale(folder, texts, drawn)
     for name in names:
         write_atomically(folder / name, [texts[name].encode() if name in texts else drawn[name][1]()])
     return names
 
 
 def tables(measured: Sequence[Measured]) -> dict[str, str]:
-    """The text of each table's file."""
-    return {"results.csv": _csv(measured), "README.md": _readme(measured)}
+    """The text of each table's file, and of the card of each entry with weights."""
+    cards = {
+        f"entries/{each.row.name}/card.toml": card_text(make_card(each.row, each.log, each.weights))
+        for each in measured
+        if each.log is not None and each.weights.exists()
+    }
+    return {"results.csv": _csv(measured), "README.md": _readme(measured), **cards}
 
 
 def _pictures(measured: Sequence[Measured]) -> dict[str, tuple[str, Callable[[], bytes]]]:

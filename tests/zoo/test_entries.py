@@ -1,8 +1,6 @@
 """What is shipped: every figure of a card made anew of its log and the data, and the weights evaluated."""
 
-import dataclasses
 import math
-import tomllib
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
@@ -12,14 +10,16 @@ import numpy as np
 import pytest
 
 from matrinox import io, zoo
+from matrinox.data import DataSet
 from matrinox.train import apply_model, evaluate, read_log
 from matrinox.train.log.run_log import hash_of_settings
 from matrinox.train.recipe import plain
 from matrinox.zoo import Parts, facts
-from matrinox.zoo.card import best_run, make_card, to_toml
+from matrinox.zoo.card import best_run
 from matrinox.zoo.results import read_results, stale
 
 FOLDER = Path(zoo.__file__).parent
+OPERATIONS = 2 * 10**10
 TRAINED = [name for name, row in zoo.CATALOGUE.items() if (row.folder / "log.json").exists()]
 
 
@@ -108,11 +108,6 @@ def test_twins_are_of_the_recipe_and_the_data_of_their_entry_and_their_figures_a
                 assert run.test.figures[row.recipe.task.headline] == pytest.approx(anew, rel=1e-5), kind
 
 
-def test_all_that_a_card_tells_follows_from_row_log_and_weights(row, log):
-    due = to_toml(dataclasses.asdict(make_card(row, log, row.folder / "weights.safetensors")))
-    assert tomllib.loads((row.folder / "card.toml").read_text()) == tomllib.loads(due)
-
-
 def test_the_logs_best_step_is_the_best_by_validation(row, log):
     for run in log.runs:
         best = int(np.argmin(run.rounds["validation_loss"]))
@@ -129,31 +124,34 @@ def test_what_is_shipped_is_small(row):
     assert sizes["curve.png"] <= 40_000
 
 
-def test_tables_and_pictures_are_what_the_logs_give():
+def test_cards_tables_and_pictures_are_what_the_logs_give():
     assert stale(FOLDER, read_results(FOLDER)) == []
 
 
 @pytest.mark.slow
-def test_the_shipped_weights_score_the_figure_of_their_card(row, log):
-    """Another machine may round a near tie the other way: one example of a thousand, and a ten-thousandth of a mean."""
+def test_the_shipped_weights_say_of_each_example_what_their_log_does(row, log):
+    """On the test part, or as much of it as takes a second or two: of all of it, the card's figure comes out.
+
+    Another machine may round a near tie the other way: one example of a thousand, and a thousandth of a number.
+    """
     card, model, task = zoo.card(row.name), zoo.load(row.name), row.recipe.task
     header = io.read_header(row.folder / "weights.safetensors")
     assert header.data_sha256 == card.weights.sha256
-    assert (header.notes["entry"], header.notes["data"], header.notes["seed"]) == (
-        *(row.name, row.data.name),
-        str(card.weights.seed),
-    )
+    noted = (row.name, row.data.name, str(card.weights.seed), card.weights.data_sha256["test"])
+    assert tuple(header.notes[name] for name in ("entry", "data", "seed", "test_sha256")) == noted
     test = parts_of(row.data, own(row, card.weights.seed)).test
-    assert header.notes["test_sha256"] == card.weights.data_sha256["test"] == test.fingerprint()
-    seen = evaluate(model, test, task, records=True)
+    count = min(len(test), max(100, OPERATIONS // log.flops))
+    seen = evaluate(model, DataSet(*test.gather(np.arange(count))), task, records=True)
     kept = best_run(log).test.unpacked()
+    assert seen.records.keys() == kept.keys()
     for name, each in seen.records.items():
         if np.issubdtype(each.dtype, np.integer):
-            assert (each != kept[name]).sum() <= math.ceil(each.size / 1000)
+            assert (each != kept[name][:count]).sum() <= math.ceil(count / 1000)
         else:
-            np.testing.assert_allclose(each, kept[name], rtol=1e-3, atol=1e-3)
-    share = math.ceil(len(test) / 1000) / len(test) if task.percent else 1e-4
-    assert seen.figures[task.headline] == pytest.approx(card.weights.test, rel=1e-4, abs=share)
+            np.testing.assert_allclose(each, kept[name][:count], rtol=1e-3, atol=1e-3)
+    if count == len(test):
+        other = math.ceil(count / 1000) / count if task.percent else 0
+        assert seen.figures[task.headline] == pytest.approx(card.weights.test, rel=1e-3, abs=other)
 
 
 @pytest.mark.slow

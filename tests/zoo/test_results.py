@@ -11,6 +11,7 @@ import pytest
 
 from matrinox import zoo
 from matrinox.train import RunLog, read_log, write_log
+from matrinox.zoo import read_card
 from matrinox.zoo.pictures import drawn_of
 from matrinox.zoo.results import NOT_RUN, read_results, stale, tables, write_results
 
@@ -110,6 +111,16 @@ def test_what_is_written_is_not_stale_until_a_log_changes(put):
     assert stale(folder, read_results(folder, ROWS)) == ["results.csv"]
     put(with_tests(LOG, 0.5, 0.6))
     assert stale(folder, read_results(folder, ROWS)) == written
+
+
+def test_a_card_that_is_not_what_row_log_and_weights_give_is_written_anew(put):
+    folder = put(LOG)
+    shutil.copy(zoo.entry("mlp-digits").folder / "weights.safetensors", folder / "entries" / ROW.name)
+    assert "entries/cnn-digits/card.toml" in write_results(folder, read_results(folder, ROWS))
+    other = (dataclasses.replace(ROW, summary="Another."), ROWS[1])
+    assert stale(folder, read_results(folder, other)) == ["README.md", "entries/cnn-digits/card.toml"]
+    write_results(folder, read_results(folder, other))
+    assert read_card(folder / "entries" / ROW.name / "card.toml").summary == "Another."
 
 
 def test_networks_on_mnist_are_drawn_together(put):

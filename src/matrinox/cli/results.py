@@ -15,8 +15,8 @@ from matrinox.zoo.results import read_results, stale, write_results
 class Results(Command):
     """Write the tables and pictures of what the models of the zoo reach, from the logs of their runs alone.
 
-    Writes README.md, results.csv and the pictures, those that are not what the logs give. It is for a checkout: the
-    package as it is installed has the logs, not the tables.
+    Writes README.md, results.csv, the cards and the pictures, those that are not what the logs give. It is for a
+    checkout: the package as it is installed has the logs and cards, not the tables and pictures.
     """
 
     check: tyro.conf.FlagCreatePairsOff[bool] = False
