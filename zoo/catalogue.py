@@ -342,7 +342,7 @@ _ROWS = (
         goal=0.98,
         use="To compare convolutions of matrices with others on signals, where small models differ and runs are short.",
         source="Greydanus and Kobak 2020, MNIST-1D, arXiv 2011.14439, where a scalar one reaches 94% and people 96%.",
-        limits="As in its data set: 40 moments of mean 0 and variance 1, one shape 7 to 10 long, noise elsewhere.",
+        limits="As in its data set, of variance 1 as a whole: 40 moments, a shape in 7 to 10 of them, noise elsewhere.",
     ),
     Entry(
         name="gru-mnist1d",
