@@ -36,11 +36,12 @@ def rivals():
     return lengths.rivals()
 
 
-def test_rivals_have_the_parameters_and_the_words_of_the_entry_and_no_matrices(rivals):
+def test_rivals_have_the_parameters_of_the_entry_longer_words_and_no_matrices(rivals):
     row = zoo.entry(lengths.NAME)
     for rival in rivals.values():
         assert rival.parameters == pytest.approx(row.parameters, rel=0.05)
-        assert rival.data == row.data
+        assert rival.data == dataclasses.replace(row.data, length=32)
+        assert rival.data.length > row.data.length
         assert rival.seeds == row.seeds
         assert rival.config.n == 1
 
