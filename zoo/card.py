@@ -221,9 +221,14 @@ def _thinned(rounds: Mapping[str, Sequence[float]], metric: str) -> dict[str, li
 
 
 def _given(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table without its entries that are `None`, for which TOML has no form, and neither have tables within it."""
-    given = {name: value for name, value in table.items() if value is not None}
-    return {name: _given(value) if isinstance(value, Mapping) else value for name, value in given.items()}
+    """A table without its entries that are `None`, for which TOML has no form, and so each table within it."""
+
+    def within(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return _given(value)
+        return list(map(within, value)) if isinstance(value, list | tuple) else value
+
+    return {name: within(value) for name, value in table.items() if value is not None}
 
 
 def card_text(card: Card) -> str:

@@ -26,7 +26,12 @@ def run(seed: int, validation: float, test: float, loss: float = 0.5) -> Run:
 
 
 def log_of(*runs: Run) -> RunLog:
-    recipe = {"steps": 9, "patience": None, "task": {"a": 0.5, "b": None}, "augment": [{"kind": "Shift", "pixels": 1}]}
+    recipe = {
+        "steps": 9,
+        "patience": None,
+        "task": {"a": 0.5, "b": None},
+        "augment": [{"kind": "Shift", "pixels": 1, "of": None}],
+    }
     shared = {"recipe": recipe, "recipe_sha256": hash_of_settings(recipe), "versions": {"jax": "0"}}
     shared |= {"config": {"n": 2, "stages": [[1], [2]], "none": None}, "parameters": 12, "flops": 34}
     data = {"name": "blobs", "input": {"shape": [64], "dtype": "float32"}}
@@ -100,7 +105,7 @@ def test_read_card_gives_back_what_write_card_took(card, tmp_path):
 def test_a_card_leaves_out_what_is_not_set_and_holds_configs_in_lists(card, tmp_path):
     write_card(tmp_path / "card.toml", card)
     read = read_card(tmp_path / "card.toml")
-    assert read.recipe == {"steps": 9, "task": {"a": 0.5}, "augment": [{"kind": "Shift", "pixels": 1}]}
+    assert read.recipe == {"steps": 9, "task": {"a": 0.5}, "augment": [{"kind": "Shift"}]}
     assert read.config == {"n": 2, "stages": [[1], [2]]}
 
 
