@@ -172,7 +172,8 @@ def _recurrent(config: RNNConfig, p: int, q: int, keys: KeyStream, name: str) ->
     def run(way: str) -> Any:
         reverse, sizes = way == "backward", {"p": p, "q": q, "n": config.n, "key": keys.key(f"{name}.{way}")}
         if config.cell == "mamba":
-            return nn.Mamba(**sizes, reverse=reverse)
+            # Step by step, as on a CPU all steps at once take longer.
+            return nn.Mamba(**sizes, reverse=reverse, method="sequential")
         if config.cell == "scan":
             # Transitions start as what comes in, which the I that is added would draw together.
             options = {"use_input": False, "use_bias": False, "noise": 4.0, "initializer": identity_plus_noise(0.0)}
