@@ -105,7 +105,7 @@ def test_read_card_gives_back_what_write_card_took(card, tmp_path):
 def test_a_card_leaves_out_what_is_not_set_and_holds_configs_in_lists(card, tmp_path):
     write_card(tmp_path / "card.toml", card)
     read = read_card(tmp_path / "card.toml")
-    assert read.recipe == {"steps": 9, "task": {"a": 0.5}, "augment": [{"kind": "Shift"}]}
+    assert read.recipe == {"steps": 9, "task": {"a": 0.5}, "augment": [{"kind": "Shift", "pixels": 1}]}
     assert read.config == {"n": 2, "stages": [[1], [2]]}
 
 
