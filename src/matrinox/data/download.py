@@ -52,8 +52,9 @@ def files_of(holding: Holding, *, download: bool) -> tuple[Path, ...]:
     """
     # The cache only where it is needed: pooch, which knows the platform's, is slow to import, and warns in notebooks.
     for find in (data_folder, cache_folder):
-        folder = find()
-        for form in holding.forms if folder else ():
+        if (folder := find()) is None:
+            continue
+        for form in holding.forms:
             paths = tuple(folder / file for file in form)
             if all(path.is_file() for path in paths):
                 return paths
