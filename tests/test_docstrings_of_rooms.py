@@ -14,10 +14,19 @@ import matrinox.inspect
 import matrinox.rand
 import matrinox.train
 import matrinox.transforms
+import matrinox.zoo
 
 MODULES = [
     module.name
-    for room in (matrinox.rand, matrinox.transforms, matrinox.inspect, matrinox.bridge, matrinox.data, matrinox.train)
+    for room in (
+        matrinox.rand,
+        matrinox.transforms,
+        matrinox.inspect,
+        matrinox.bridge,
+        matrinox.data,
+        matrinox.train,
+        matrinox.zoo,
+    )
     for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}.")
 ]
 

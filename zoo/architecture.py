@@ -26,40 +26,55 @@ class Architecture(eqx.Module):
     head: nn.Sequential
     config: Any = eqx.field(static=True)
 
+    @abc.abstractmethod
+    def __init__(self, config: Any, *, key: PRNGKeyArray):
+        """The model of that config, its initial weights drawn by name from the key."""
+
     @property
     @abc.abstractmethod
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one input."""
 
     @property
+    def values(self) -> int | str:
+        """The axes of one input of floats, as a contract has them."""
+        shape = self.input_shape
+        return shape[0] if len(shape) == 1 else " ".join(map(str, shape))
+
+    @property
+    def axes(self) -> int | str:
+        """The axes of one input; of tokens any, of which the embedding is the judge."""
+        # The space says to the contract that this is an axis, and no name of a size.
+        return "t " if getattr(self.config, "vocabulary", None) is not None else self.values
+
+    @property
     def chain(self) -> nn.Sequential:
         """All layers in a row."""
         return nn.Sequential([*self.body.layers, *self.head.layers])
 
-    def logits(self, x: Shaped[AnyArray, "..."], *, key: PRNGKeyArray | None = None) -> Shaped[Array, "..."]:
-        """What a call gives, whatever the family calls its axes.
-
-        **Arguments:** `x`: inputs, with any leading axes; `key`: for dropout, while training.
-        **Returns:** what the head reads off the features.
-        **Raises:** `ContractError` if `x` is not what the first layer takes.
-        """
+    def _logits(self, x: AnyArray, key: PRNGKeyArray | None) -> Array:
+        """What a call gives, which checks `x` by the family's own axes."""
         body_key, head_key = split_key(key, 2)
         return self.head(self.body(x, key=body_key), key=head_key)
 
-    def features(self, x: Shaped[AnyArray, "..."], *, key: PRNGKeyArray | None = None) -> Shaped[Array, "..."]:
+    def features(
+        self, x: Shaped[AnyArray, "*batch {self.axes}"], *, key: PRNGKeyArray | None = None
+    ) -> Shaped[Array, "..."]:
         """The matrices that the head reads.
 
         **Arguments:** as for a call.
         **Returns:** neurons, `(*batch, …, p, n, n)`.
-        **Raises:** `ContractError` if `x` is not what the first layer takes.
+        **Raises:** `ContractError` if `x` has other sizes than the config, or is not what the first layer takes.
         """
         return self.body(x, key=split_key(key, 2)[0])
 
-    def forward_intermediates(self, x: Shaped[AnyArray, "..."], *, key: PRNGKeyArray | None = None) -> dict[str, Array]:
+    def forward_intermediates(
+        self, x: Shaped[AnyArray, "*batch {self.axes}"], *, key: PRNGKeyArray | None = None
+    ) -> dict[str, Array]:
         """What every layer gives, by its path: `"body.layers[0]"` … `"head.layers[0]"` …, the last being the logits.
 
         **Arguments:** as for a call.
-        **Raises:** `ContractError` if `x` is not what the first layer takes.
+        **Raises:** as for `features`.
         """
         given = {}
         for part, part_key in zip(("body", "head"), split_key(key, 2), strict=True):

@@ -147,7 +147,7 @@ class CNN(Architecture):
         return self.config.shape
 
     @property
-    def sizes(self) -> int | str:
+    def values(self) -> int | str:
         """The axes of one input."""
         if len(self.config.shape) == 1:
             return self.config.shape[0]
@@ -155,7 +155,7 @@ class CNN(Architecture):
         return f"height={height} width={width} channels={channels}"
 
     def __call__(
-        self, x: Float[AnyArray, "*batch {self.sizes}"], *, key: PRNGKeyArray | None = None
+        self, x: Float[AnyArray, "*batch {self.values}"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*batch {self.config.classes}"]:
         """The logits of images or signals.
 
@@ -164,7 +164,7 @@ class CNN(Architecture):
         **Returns:** `(*batch, classes)`.
         **Raises:** `ContractError` if `x` has other sizes than the config.
         """
-        return self.logits(x, key=key)
+        return self._logits(x, key)
 
 
 def _encoder(config: CNNConfig) -> list[Callable[..., Any]]:

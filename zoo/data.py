@@ -73,14 +73,20 @@ class Characters(EntryData):
     The last tenth of the text is tested on, as nanoGPT validates on it; the last tenth of what is before that is for
     validation.
 
-    **Arguments:** `name`: a text that `load_text` takes; `length`: characters of a window.
+    **Arguments:** `name`: a text that `load_text` takes, `"tinyshakespeare"`; `length`: characters of a window.
     """
 
     length: int
 
     @property
     def tokenizer(self) -> CharTokenizer:
-        """What turns text into the tokens that the model takes."""
+        """What turns text into the tokens that the model takes.
+
+        **Raises:** `ValueError` for a text whose characters are not known here.
+        """
+        if self.name not in _ALPHABETS:
+            known = ", ".join(_ALPHABETS)
+            raise ValueError(f"`name` (={self.name!r}) must be a text whose characters are known here: {known}.")
         return CharTokenizer(_ALPHABETS[self.name])
 
     @property

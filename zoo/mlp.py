@@ -94,21 +94,22 @@ class MLP(Architecture):
 
         **Arguments:** `train`: the train part.
         **Returns:** the model, itself where it does not normalise.
-        **Raises:** `ValueError` for inputs that are not finite; `ContractError` if they are of another shape.
+        **Raises:** `ValueError` for inputs that are not finite, or of another shape.
         """
         if not self.config.normalize:
             return self
-        return eqx.tree_at(lambda model: model.body.layers[0].bits, self, Normalize.fit(train).bits)
+        found = Normalize.fit(train)
+        if found.offset.shape != self.input_shape:
+            raise ValueError(
+                f"`train` (={train.name!r}) has inputs of {found.offset.shape}, which must be of {self.input_shape}: "
+                "give the data that the model is for, or choose `features` as they are."
+            )
+        return eqx.tree_at(lambda model: model.body.layers[0].bits, self, found.bits)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one input: `(features,)`, or that of an image."""
         return self.config.shape
-
-    @property
-    def values(self) -> int | str:
-        """The axes of one input."""
-        return " ".join(map(str, self.config.shape)) if len(self.config.shape) > 1 else self.config.shape[0]
 
     def __call__(
         self, x: Float[AnyArray, "*batch {self.values}"], *, key: PRNGKeyArray | None = None
@@ -119,7 +120,7 @@ class MLP(Architecture):
         **Returns:** `(*batch, classes)`.
         **Raises:** `ContractError` if `x` has another number of features.
         """
-        return self.logits(x, key=key)
+        return self._logits(x, key)
 
 
 PRESETS: Mapping[str, MLPConfig] = MappingProxyType(

@@ -39,8 +39,8 @@ def list_models(
     **Returns:** names, in the order of the catalogue; none if no model is so.
     **Raises:** `ValueError` for a family or a task that no model is of, naming the nearest.
 
-    >>> list_models("*digits", family="mlp", max_params=10_000)
-    ('mlp-digits', 'mlp-7-digits')
+    >>> list_models("*digits", family="mlp")
+    ('mlp-7-digits', 'mlp-digits')
     """
     rows = CATALOGUE.values()
     family = _one_of("family", family, (row.family for row in rows))
@@ -106,7 +106,7 @@ def load(
             f"cannot load {path!r}: it holds {holds}, and the zoo takes its own architectures, {', '.join(FAMILIES)}: "
             "read it with `matrinox.load(path, like=model)`, a model of the same shape"
         )
-    if name in CATALOGUE and (due := card(os.fspath(name)).weights.sha256) != header.data_sha256:
+    if (text := os.fspath(name)) in CATALOGUE and (due := card(text).weights.sha256) != header.data_sha256:
         raise io.ModelFileError(
             f"cannot load {path!r}: the SHA-256 of its arrays is {header.data_sha256}, and that of the trained weights "
             f"is {due}: install matrinox anew, or name the file by its path"

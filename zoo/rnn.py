@@ -142,7 +142,7 @@ class RNN(Architecture):
         """The axes of one input of floats: values, or a share of each token."""
         if self.config.vocabulary is not None:
             return f"t vocabulary={self.config.vocabulary}"
-        return self.config.shape[0] if len(self.config.shape) == 1 else " ".join(map(str, self.config.shape))
+        return super().values
 
     @property
     def outputs(self) -> int | str:
@@ -165,7 +165,7 @@ class RNN(Architecture):
         **Returns:** `(*batch, classes)`, or of each step `(*batch, t, classes)`.
         **Raises:** `ContractError` if `x` has other sizes than the config.
         """
-        return self.logits(x, key=key)
+        return self._logits(x, key)
 
 
 def _recurrent(config: RNNConfig, p: int, q: int, keys: KeyStream, name: str) -> Callable[..., Any]:

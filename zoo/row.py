@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Entry:
         """What it does, such as `"classification"` or `"language modelling"`."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self.recipe.task).__name__).lower()
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """How many numbers are trained, from shapes alone."""
         model = eqx.filter_eval_shape(self.architecture, self.config, key=jax.random.key(0))

@@ -45,27 +45,23 @@ class TransformerConfig:
 
     def __post_init__(self):
         check_config(self)
-        if len(self.shape) != 1 if self.vocabulary is not None else not (self._is_image or self._is_matrices):
-            due = (
-                "(tokens,)"
-                if self.vocabulary is not None
-                else f"(height, width, channels) or (tokens, neurons, {self.n}, {self.n})"
-            )
+        due = f"(height, width, channels) or (tokens, neurons, {self.n}, {self.n})"
+        fits = self.is_image or (len(self.shape) == 4 and self.shape[2:] == (self.n, self.n))
+        if self.vocabulary is not None:
+            due, fits = "(tokens,)", len(self.shape) == 1
+        if not fits:
             raise ValueError(f"`shape` (={self.shape}) with `vocabulary` (={self.vocabulary}) must be {due}.")
         require_heads(self.heads, self.p)
 
     @property
-    def _is_image(self) -> bool:
+    def is_image(self) -> bool:
+        """Whether an input is an image, and not ids or matrices."""
         return len(self.shape) == 3
-
-    @property
-    def _is_matrices(self) -> bool:
-        return len(self.shape) == 4 and self.shape[2:] == (self.n, self.n)
 
     @property
     def tokens(self) -> int:
         """How many tokens an input has."""
-        return math.prod(self.shape[:2]) if self._is_image else self.shape[0]
+        return math.prod(self.shape[:2]) if self.is_image else self.shape[0]
 
 
 @contract
@@ -89,7 +85,7 @@ class Transformer(Architecture):
         layers: list[Callable[..., Any]]
         if config.vocabulary is not None:
             layers = [nn.Embedding(vocabulary=config.vocabulary, p=p, n=n, key=keys.key("embedding"))]
-        elif len(config.shape) == 3:
+        elif config.is_image:
             to_tokens = nn.Dense(p=config.shape[-1], q=p, n=n, key=keys.key("tokens"))
             layers = [nn.EmbedPixels(n), nn.FlattenSpace(), to_tokens]
         else:
@@ -130,7 +126,7 @@ class Transformer(Architecture):
         shape = self.config.shape
         if self.config.vocabulary is not None:
             return f"t vocabulary={self.config.vocabulary}"
-        if len(shape) == 3:
+        if self.config.is_image:
             return f"h={shape[0]} w={shape[1]} channels={shape[2]}"
         return f"t p={shape[1]} n={shape[2]} n={shape[3]}"
 
@@ -139,7 +135,7 @@ class Transformer(Architecture):
         """The axes of what is read of one input: the classes, of each token where each is read."""
         if not self.config.causal:
             return self.config.classes
-        return f"{self.config.tokens if len(self.config.shape) == 3 else 't'} classes={self.config.classes}"
+        return f"{self.config.tokens if self.config.is_image else 't'} classes={self.config.classes}"
 
     def __call__(
         self,
@@ -156,7 +152,7 @@ class Transformer(Architecture):
         **Raises:** `ContractError` if `x` has other sizes than the config; `ValueError` for an id that is none, and
         for more tokens than learned positions.
         """
-        return self.logits(x, key=key)
+        return self._logits(x, key)
 
 
 PRESETS: Mapping[str, TransformerConfig] = MappingProxyType(

@@ -10,6 +10,7 @@ import pytest
 
 from matrinox.contract import ContractError
 from matrinox.zoo.mlp import MLP, MLPConfig
+from matrinox.zoo.rnn import RNN, RNNConfig
 
 X = np.linspace(-1, 1, 30, dtype=np.float32).reshape(2, 3, 5)
 
@@ -56,7 +57,19 @@ def test_a_new_head_leaves_the_body_and_the_model_it_is_of(model):
         model.reset_head(0, key=jax.random.key(1))
 
 
-def test_an_input_of_another_shape_is_refused_by_what_takes_it(model):
-    for call in (model, model.features, model.forward_intermediates):
-        with pytest.raises(ContractError):
-            call(X[..., :1, None, None, :4].astype(int))
+def test_an_input_of_another_shape_is_refused_even_if_the_first_layer_takes_it(model):
+    """Eight features fill as many neurons as five do."""
+    more = np.zeros((2, 8), np.float32)
+    assert model.body.layers[0](more).shape == model.body.layers[0](X[0, :2]).shape
+    for call in (model.features, model.forward_intermediates):
+        with pytest.raises(ContractError, match=rf"MLP.*\.{call.__name__} got x .*: axis -1 is 8, axes is 5"):
+            call(more)
+    with pytest.raises(ContractError, match=r"body\.layers\[0\]: Fold.* its dtype is int32"):
+        model.features(more[:, :5].astype(np.int32))
+
+
+def test_of_tokens_any_number_is_taken_as_ids_or_as_shares():
+    config = RNNConfig(shape=(6,), vocabulary=7, embedding=3, n=2, widths=(2,), read="each", classes=7)
+    model = eqx.filter_eval_shape(RNN, config, key=jax.random.key(0))
+    for x in (np.zeros((3, 9), np.int32), np.zeros((3, 9, 7), np.float32)):
+        assert eqx.filter_eval_shape(lambda model, x: model.features(x), model, x).shape == (3, 9, 2, 2, 2)

@@ -10,7 +10,7 @@ from matrinox.data import load_builtin, load_splits, load_text
 from matrinox.zoo import BuiltIn, Characters, Words, Xor
 
 here = pytest.mark.skipif(
-    not any((Path(folder) / "tinyshakespeare.txt.gz").is_file() for folder in [os.environ.get("MATRINOX_DATA", "")]),
+    not Path(os.environ.get("MATRINOX_DATA", ""), "tinyshakespeare.txt.gz").is_file(),
     reason="tinyshakespeare.txt.gz is not in the folder that MATRINOX_DATA names",
 )
 
@@ -43,6 +43,11 @@ def test_the_text_is_nanogpts_and_its_windows_share_no_character():
     assert np.array_equal(np.asarray(targets).ravel(), test[1 : 1 + targets.size])
     assert inputs.shape == (1115, 100)
     assert parts.train.gather(np.array([1]))[0][0, 0] == train[1]
+
+
+def test_a_text_of_unknown_characters_is_refused():
+    with pytest.raises(ValueError, match=r"`name` \(='hamlet'\) must be a text whose .* known here: tinyshakespeare"):
+        Characters("hamlet", length=100).splits(0)
 
 
 def test_the_parts_of_the_xor_share_no_example_and_are_the_same_for_every_seed():

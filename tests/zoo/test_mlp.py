@@ -67,6 +67,8 @@ def test_what_it_normalises_by_is_of_the_train_part_and_in_its_file(tmp_path, ap
     assert len(jax.tree.leaves(eqx.filter(fitted, eqx.is_inexact_array))) == 2
     plain = MLP(dataclasses.replace(LINEAR, normalize=False), key=jax.random.key(0))
     assert plain.fitted(DataSet(x)) is plain
+    with pytest.raises(ValueError, match=r"`train` \(='.*'\) has inputs of \(2,\), which must be of \(3,\): give the"):
+        model.fitted(DataSet(x[:, :2]))
 
 
 def test_dropout_takes_whole_neurons_and_is_for_training_alone(apply):

@@ -54,6 +54,10 @@ def test_half_precision_stays():
     np.testing.assert_allclose(got.astype(float), sheared(KEY, images.astype(jnp.float32)), atol=0.01)
 
 
+def test_what_moves_further_than_an_image_is_long_leaves_nothing_of_it():
+    assert not np.any(sheared(KEY, draw(3, 5, 4, 1), pixels=1e6))
+
+
 @pytest.mark.parametrize("name", ["slope", "pixels"])
 @pytest.mark.parametrize("value", [-0.1, float("inf"), float("nan")])
 def test_moves_that_are_none_are_refused(name, value):

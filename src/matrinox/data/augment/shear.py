@@ -42,7 +42,8 @@ def _moved(key: PRNGKeyArray, x: Array, along: int, slope: float, pixels: float)
     places = (jnp.arange(x.shape[across], dtype=x.dtype) - (x.shape[across] - 1) / 2)[:, None]
     places = places[..., None] if across == -3 else places
     moves = slope * draws[0] * places + pixels * draws[1]
-    furthest = math.ceil(slope * (x.shape[across] - 1) / 2 + pixels)
+    # Behind its own length nothing is left of a row.
+    furthest = math.ceil(min(slope * (x.shape[across] - 1) / 2 + pixels, x.shape[along]))
     sides = [(0, 0)] * x.ndim
     sides[along] = (furthest, furthest)
     padded, size = jnp.pad(x, sides), x.shape[along]

@@ -49,7 +49,7 @@ class StateTracking(Task):
         """`−log softmax(logits)_y − commitment · logit_y`, averaged over the steps that count.
 
         **Arguments:** `outputs`: logits `(*batch, t, states)`; `targets`: the state after each step, `(*batch, t)`.
-        **Returns:** the mean loss, a 0-d array; NaN if a target that counts is no state.
+        **Returns:** the mean loss, a 0-d array; NaN if a target is no state.
         **Raises:** `ContractError` if the leading axes differ, or there is no axis of steps.
         """
         losses = self._losses(outputs, targets)
