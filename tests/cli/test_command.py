@@ -21,7 +21,7 @@ def test_an_entry_and_its_file_are_found_by_name(tmp_path):
 
 @pytest.mark.parametrize("find", [entry_named, model_file_named], ids=["entry", "file"])
 def test_a_name_that_is_missing_or_unknown_is_wrong_usage(find):
-    with pytest.raises(UsageError, match=r"NAME is missing: name .*cnn-digits, mlp-digits"):
+    with pytest.raises(UsageError, match=f"NAME is missing: name .*{', '.join(zoo.list_models())}"):
         find("")
     with pytest.raises(UsageError, match="did you mean 'mlp-digits'"):
         find("mlp-digit")

@@ -7,7 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from matrinox import cli
+from matrinox import cli, zoo
+
+ENTRIES = ", ".join(zoo.list_models())
 
 
 def test_help_names_every_command_and_how_to_begin(capsys):
@@ -48,11 +50,11 @@ def test_help_of_a_command_tells_its_options(command, capsys):
         (["trian", "cnn-digits"], "there is no command 'trian': did you mean 'train'?"),
         (
             ["train", "cnn-digit"],
-            "`name` (='cnn-digit') must be one of cnn-digits, mlp-digits: did you mean 'cnn-digits'?",
+            f"`name` (='cnn-digit') must be one of {ENTRIES}: did you mean 'cnn-digits'?",
         ),
-        (["show", "mlp"], "did you mean 'mlp-digits'?"),
-        (["eval", "cnn-digts"], "'cnn-digts' must be an entry of the zoo (cnn-digits, mlp-digits) or a file's path"),
-        (["train"], "NAME is missing: name one of cnn-digits, mlp-digits"),
+        (["show", "mlp-digit"], "did you mean 'mlp-digits'?"),
+        (["eval", "cnn-digts"], f"'cnn-digts' must be an entry of the zoo ({ENTRIES}) or a file's path"),
+        (["train"], f"NAME is missing: name one of {ENTRIES}"),
         (["predict"], "--input is missing"),
         (["predict", "cnn-digits"], "--input is missing: name the .npy file of the examples"),
         (["train", "cnn-digits", "--sed", "3"], "`matrinox train` does not take '--sed': did you mean '--seed'?"),

@@ -18,7 +18,7 @@ def pack(array: Shaped[AnyArray, "..."]) -> str:
     Whole numbers are kept in as few bytes as the largest takes, all others as float32: class numbers of 10,000 examples
     take some 6,000 letters, `"u1[10000]:eNp…"`.
 
-    **Arguments:** `array`: of numbers or truths.
+    **Arguments:** `array`: `(…)`, of numbers or truths.
     **Returns:** the text that `unpack` takes.
     **Raises:** `ValueError` for whole numbers below 0, and for what is no number.
     """
