@@ -73,10 +73,13 @@ def accuracy_by_length(
 ) -> dict[int, float]:
     """The share of words of each length of which the product is right: of the first tokens of the same words.
 
-    **Arguments:** `model`: tokens `(words, t)` to logits of each product so far, `(words, t, elements)`; `lengths`;
-    `group`: as `group_table` takes it; `words`: how many.
+    **Arguments:** `model`: tokens `(words, t)` to logits of each product so far, `(words, t, elements)`; `lengths`:
+    from 1 to 2000; `group`: as `group_table` takes it; `words`: how many.
     **Returns:** shares by length.
+    **Raises:** `ValueError` for no length, one out of range, another group, or no words.
     """
+    if not lengths or not 1 <= min(lengths) <= max(lengths) <= max(LENGTHS):
+        raise ValueError(f"`lengths` (={tuple(lengths)}) must be from 1 to {max(LENGTHS)}: name one at least.")
     longest = max(lengths)
     tokens, products = GroupWords(group, length=max(LENGTHS), examples=words, seed=_SEED).gather(jnp.arange(words))
     found = jnp.argmax(apply_model(model, tokens[:, :longest], batch=_BATCH), axis=-1)

@@ -24,14 +24,14 @@ class RNNConfig:
     """An RNN's sizes.
 
     **Arguments:** `shape`: of one input, values or tokens; `frame`: values of a step, taken in order, as those of a row
-    of an image; `stride`: from the start of a step to that of the next, less than `frame` where steps overlap, and
-    `frame` where `None`; `vocabulary`: how many tokens there are, each of them a step, or `None` for values;
-    `embedding`: neurons of a token; `n`: side of a neuron; `cell`: what runs over the steps, `"scan"` for matrices that
-    multiply and `"mamba"` for a diagonal state space; `widths`: neurons of each layer's state; `bidirectional`: whether
-    each layer runs both ways, and gives twice as many; `transpose`: whether neurons are transposed between layers, so
-    that columns meet; `dropout`: share of entries dropped behind each layer; `read`: what the head reads, the `"last"`
-    step, the `"mean"` or `"max"` of the steps, or `"each"` step; `head`: a `"linear"` map of all entries, or distances
-    to `"prototypes"`; `classes`.
+    of an image; `stride`: from the start of a step to that of the next, less than `frame` where steps overlap, more
+    where values between them are left out, and `frame` where `None`; `vocabulary`: how many tokens there are, each of
+    them a step, or `None` for values; `embedding`: neurons of a token; `n`: side of a neuron; `cell`: what runs over
+    the steps, `"scan"` for matrices that multiply and `"mamba"` for a diagonal state space; `widths`: neurons of each
+    layer's state; `bidirectional`: whether each layer runs both ways, and gives twice as many; `transpose`: whether
+    neurons are transposed between layers, so that columns meet; `dropout`: share of entries dropped behind each layer;
+    `read`: what the head reads, the `"last"` step, the `"mean"` or `"max"` of the steps, or `"each"` step; `head`: a
+    `"linear"` map of all entries, or distances to `"prototypes"`; `classes`.
     **Raises:** `ValueError` for a value of another type or out of range, if `shape` or `widths` is empty, or if the
     last step does not end where the values do.
     """

@@ -31,6 +31,12 @@ def test_accuracy_is_that_of_the_product_of_the_first_tokens():
     assert found[30] < 0.1
 
 
+@pytest.mark.parametrize("wrong", [(), (0,), (4, 2001)])
+def test_lengths_that_no_word_has_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"`lengths` \(=\(.*\)\) must be from 1 to 2000: name one at least"):
+        lengths.accuracy_by_length(forgetful, wrong, words=2)
+
+
 @pytest.fixture(scope="module")
 def rivals():
     return lengths.rivals()

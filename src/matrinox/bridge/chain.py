@@ -15,8 +15,7 @@ IN_TURN = (nn.Sequential, nn.MLP, nn.ConvAct, nn.ConvNormAct, nn.ConvNormActPool
 
 
 def chain_of(model: Any) -> tuple[str, nn.Sequential] | None:
-    """The `layers`, or the `chain`, of a model that gives what they give, and under which of the names; `None` for any
-    other.
+    """Under what name, `layers` or `chain`, a model holds all that it does, and that Sequential; `None` for any other.
 
     Both are traced, in inference, on one input of the model's `input_shape`: they must be the same program.
     """

@@ -32,7 +32,8 @@ def fold_frames(
     """Features in order, cut into frames of equal length, each folded: moments of a signal, rows of an image.
 
     **Arguments:** `x`: `(*batch, f)`; `n`: matrix side; `length`: features of a frame; `stride`: from the start of a
-    frame to that of the next, less than `length` where frames overlap, and `length` where `None`.
+    frame to that of the next, less than `length` where frames overlap, more where features between them are left out,
+    and `length` where `None`.
     **Returns:** `(*batch, t, p, n, n)` with t = (f − length) / stride + 1 and p = ⌈length / n²⌉.
     **Raises:** `ContractError` if `x` has no feature axis; `ValueError` if the last frame does not end where `x` does,
     or for `n`, `length` or `stride` below 1.

@@ -51,8 +51,8 @@ class Frames(_Encoder):
     Rows of an image, where `length` is its width times its channels, or moments of a signal.
 
     **Arguments:** `n`: matrix side; `shape`: of an example; `length`: values of a step; `stride`: from the start of a
-    step to that of the next, less than `length` where steps overlap, and `length` where `None`. The steps are
-    t = (values − length) / stride + 1, and the neurons p = ⌈length / n²⌉.
+    step to that of the next, less than `length` where steps overlap, more where values between them are left out, and
+    `length` where `None`. The steps are t = (values − length) / stride + 1, and the neurons p = ⌈length / n²⌉.
     **Raises:** `ValueError` if `n`, a size of `shape`, `length` or `stride` is below 1, `shape` is empty or the last
     step does not end where the values do.
     **Source:** `functional.fold_frames`.
