@@ -61,8 +61,8 @@ def test_create_changes_the_config_as_asked():
 
 
 def test_create_names_the_nearest_of_an_unknown_field_or_entry():
-    with pytest.raises(ValueError, match=r"`width_` \(=3\) must be a field of CNNConfig .*: did you mean `width`\?"):
-        zoo.create("cnn-digits", key=jax.random.key(0), width_=3)
+    with pytest.raises(ValueError, match=r"`kernels` \(=3\) must be a field of CNNConfig .*: did you mean `kernel`\?"):
+        zoo.create("cnn-digits", key=jax.random.key(0), kernels=3)
     with pytest.raises(ValueError, match="did you mean 'mlp-digits'"):
         zoo.create("mlp_digits", key=jax.random.key(0))
 
