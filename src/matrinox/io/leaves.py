@@ -152,7 +152,8 @@ def value_of(leaf: Leaf, data: bytearray | None, model_leaf: Any) -> Any:
     values = values.reshape(leaf.shape)
     if isinstance(model_leaf, np.generic):
         return values[()]
-    return values.copy() if is_numpy(model_leaf) else jnp.array(values)
+    # Nothing else holds these bytes, which `jnp.array` would copy, by a program that it compiles for each shape.
+    return values.copy() if is_numpy(model_leaf) else jax.device_put(values)
 
 
 def with_leaves(tree: PyTree, replacement: Callable[[str, Any], Any]) -> PyTree:
