@@ -7,6 +7,7 @@ import importlib
 import inspect
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,8 @@ def example_arguments() -> dict[str, dict[str, Any]]:
 
 
 EXAMPLES = example_arguments()
+# They look at numbers as they are called; of all others shapes are enough, for which nothing is compiled.
+OF_NUMBERS = ("data.folds", "data.split_by_group", "data.split_rows", "train.pack")
 
 
 def what_annotations_may_name(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
@@ -330,7 +333,8 @@ def wrong_rank(annotation: Any, value: Any, arguments: dict[str, Any]) -> Any:
 def test_every_function_of_arrays_refuses_a_wrong_rank(name):
     assert name in EXAMPLES, f"add valid arguments of {name} to EXAMPLES"
     function, arguments = ARRAY_FUNCTIONS[name], EXAMPLES[name]
-    function(**arguments)
+    call = function if name in OF_NUMBERS else partial(eqx.filter_eval_shape, function)
+    call(**arguments)
     known = what_annotations_may_name(function, arguments)
     checked = 0
     for argument, parameter in inspect.signature(function).parameters.items():
