@@ -92,9 +92,10 @@ def test_a_model_of_the_zoo_is_looked_at_with_pictures():
     trained = mx.zoo.load("cnn-digits")
     pictures = mx.data.load_builtin("digits").inputs[:4]
     looked = lens(trained, x=pictures)
-    assert list(looked.weights) == [f"layers.layers[{i}].weight" for i in (1, 3, 6, 8, 11)]
+    convolutions = [*(f"body.layers[{i}].layers[0]" for i in (1, 2, 4, 5)), "head.layers[0]"]
+    assert list(looked.weights) == [f"{path}.weight" for path in convolutions]
     assert len(looked.activations) == 13
-    assert np.trace(looked["layers.layers[12]"].values, axis1=-2, axis2=-1) == pytest.approx(
+    assert np.trace(looked["head.layers[1]"].values, axis1=-2, axis2=-1) == pytest.approx(
         np.asarray(mx.train.apply_model(trained, pictures)), abs=1e-4
     )
 
