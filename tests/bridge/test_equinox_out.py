@@ -42,7 +42,7 @@ def test_a_chain_of_dense_layers_is_one_of_linear_layers(draw, drawn):
     ("name", "config"),
     [
         ("mlp", {"features": 7, "n": 2, "widths": (2, 3), "classes": 3}),
-        ("cnn", {"height": 4, "width": 4, "n": 2, "stages": ((2,),), "classes": 3}),
+        ("cnn", {"shape": (4, 4, 1), "n": 2, "stages": ((2,),), "classes": 3}),
     ],
 )
 def test_a_model_of_the_zoo_is_its_layers(name, config, draw, drawn):

@@ -45,7 +45,7 @@ def test_a_model_of_the_zoo_keeps_its_function(draw, drawn):
     x = draw(2, *model.input_shape)
     lifted = lift(model, 2)
     np.testing.assert_allclose(eqx.filter_jit(lifted)(x), eqx.filter_jit(model)(x), rtol=1e-5, atol=2e-6)
-    assert lifted.layers[1].weight.shape == (2, 1, 3, 3, 2, 2)
+    assert lifted.layers[1].layers[0].weight.shape == (2, 1, 3, 3, 2, 2)
 
 
 def test_a_scalar_network_of_equinox_grows_into_matrices(draw, drawn):

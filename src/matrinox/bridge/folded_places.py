@@ -123,9 +123,13 @@ def _softmax(walk: Walk, path: str, layer: nn.Softmax) -> eqx.nn.Lambda:
     return eqx.nn.Lambda(jax.nn.softmax if not walk.axes else partial(jax.nn.softmax, axis=0))
 
 
+def _transpose(walk: Walk, path: str, layer: nn.Transpose | nn.Lambda) -> eqx.nn.Lambda:
+    return eqx.nn.Lambda(Rearranged(jnp.matrix_transpose, _side(walk), True))
+
+
 def _lambda(walk: Walk, path: str, layer: nn.Lambda) -> Any:
     if layer.train is jnp.matrix_transpose:
-        return eqx.nn.Lambda(Rearranged(jnp.matrix_transpose, _side(walk), True))
+        return _transpose(walk, path, layer)
     if layer.inference_fn is not None:
         raise Unfit("it computes another function in inference: fold the one that is wanted")
     return walk.convert(f"{path}.train", layer.train)
@@ -179,6 +183,7 @@ PLACES: dict[type, Convert] = {
     MeansReadOut: _means,
     RavelPlaces: _ravel_places,
     nn.Softmax: _softmax,
+    nn.Transpose: _transpose,
     nn.Lambda: _lambda,
     **dict.fromkeys(_ACTIVATIONS, _activation),
 }
