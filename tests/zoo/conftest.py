@@ -1,7 +1,9 @@
-"""A row of the zoo that trains in a blink."""
+"""A row of the zoo that trains in a blink, and the published data where they are at hand."""
 
 import dataclasses
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +11,16 @@ import jax
 import pytest
 
 from matrinox.zoo import Entry, MLPConfig, entry
+
+
+@pytest.fixture(scope="session", autouse=True)
+def published_data() -> Iterator[None]:
+    """The published data sets, where they lie beside the checkout and nothing else is named."""
+    folder = Path(os.environ.get("MATRINOX_DATA") or Path(__file__).parents[3] / "shared" / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        if folder.is_dir():
+            patch.setenv("MATRINOX_DATA", str(folder))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,6 @@ import pytest
 from matrinox.data import load_builtin, load_splits, load_text
 from matrinox.zoo import BuiltIn, Characters, Words, Xor
 
-here = pytest.mark.skipif(
-    not Path(os.environ.get("MATRINOX_DATA", ""), "tinyshakespeare.txt.gz").is_file(),
-    reason="tinyshakespeare.txt.gz is not in the folder that MATRINOX_DATA names",
-)
-
 
 def test_a_builtin_set_is_split_alike_for_every_seed_unless_by_seed():
     fixed, by_seed = BuiltIn("wine"), BuiltIn("wine", by_seed=True)
@@ -30,8 +25,9 @@ def test_a_builtin_set_is_split_alike_for_every_seed_unless_by_seed():
     assert sum(map(len, fixed.splits(0))) == len(load_builtin("wine"))
 
 
-@here
 def test_the_text_is_nanogpts_and_its_windows_share_no_character():
+    if not Path(os.environ.get("MATRINOX_DATA", ""), "tinyshakespeare.txt.gz").is_file():
+        pytest.skip("tinyshakespeare.txt.gz is not in the folder that MATRINOX_DATA names")
     data = Characters("tinyshakespeare", length=100)
     parts, text = data.splits(0), load_text("tinyshakespeare")
     train, validation, test = (np.asarray(part.tokens) for part in parts)
