@@ -154,7 +154,9 @@ def card(name: str) -> Card:
     """
     path = entry(name).folder / "card.toml"
     if not path.exists():
-        raise FileNotFoundError(f"{name!r} has not been trained, so that there is no card: train it with `reproduce`")
+        raise FileNotFoundError(
+            f"{name!r} has not been trained, so that there is no card: `matrinox train {name}` trains it"
+        )
     return read_card(path)
 
 

@@ -217,3 +217,9 @@ def test_card_is_the_entrys_own():
     assert zoo.card("cnn-digits").name == "cnn-digits"
     with pytest.raises(ValueError, match="did you mean 'cnn-digits'"):
         zoo.card("cnn")
+
+
+def test_an_entry_without_a_card_says_how_it_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo.Entry, "folder", tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no card: `matrinox train mlp-digits` trains it"):
+        zoo.card("mlp-digits")
