@@ -37,7 +37,9 @@ class Architecture(eqx.Module):
 
     @property
     def values(self) -> int | str:
-        """The axes of one input of floats, as a contract has them."""
+        """The axes of one input of floats, as a contract has them: of tokens, how much of each id each is."""
+        if (vocabulary := getattr(self.config, "vocabulary", None)) is not None:
+            return f"t vocabulary={vocabulary}"
         shape = self.input_shape
         return shape[0] if len(shape) == 1 else " ".join(map(str, shape))
 

@@ -138,13 +138,6 @@ class RNN(Architecture):
         return self.config.shape
 
     @property
-    def values(self) -> int | str:
-        """The axes of one input of floats: values, or a share of each token."""
-        if self.config.vocabulary is not None:
-            return f"t vocabulary={self.config.vocabulary}"
-        return super().values
-
-    @property
     def outputs(self) -> int | str:
         """The axes of what is read of one input: the classes, of each step where each is read."""
         if self.config.read != "each":

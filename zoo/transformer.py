@@ -121,11 +121,11 @@ class Transformer(Architecture):
         return self.config.shape
 
     @property
-    def values(self) -> str:
+    def values(self) -> int | str:
         """The axes of one input of floats: an image, matrices, or a share of each token."""
         shape = self.config.shape
         if self.config.vocabulary is not None:
-            return f"t vocabulary={self.config.vocabulary}"
+            return super().values
         if self.config.is_image:
             return f"h={shape[0]} w={shape[1]} channels={shape[2]}"
         return f"t p={shape[1]} n={shape[2]} n={shape[3]}"
